@@ -1,0 +1,70 @@
+//! The byte store's contract: what every place for keyed state must do, RocksDB or memory.
+
+use crate::error::Error;
+use crate::key::KeyGroup;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Puts and deletes that take effect together. Later ones win over earlier ones of the same key.
+#[derive(Clone, Debug, Default)]
+pub struct Writes {
+    /// Key, and the new value or `None` to delete.
+    pub entries: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+/// Called with each key and value of a scan; an error ends the scan.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), Error> + 'a;
+
+/// Ordered bytes to bytes, owned by one operator on one worker. Every key starts with its key group, two bytes big
+/// endian. Checked by [`super::conformance`].
+pub trait ByteStore: Send {
+    /// The value of a key.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
+
+    /// The values of many keys, which come in ascending order, in that order.
+    fn get_sorted(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, Error>;
+
+    /// Applies writes, all or none.
+    fn write(&mut self, writes: Writes) -> Result<(), Error>;
+
+    /// Visits all entries whose key starts with `prefix`, in ascending order of keys.
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error>;
+
+    /// Writes a copy of the store as it is now into `folder`, which must not exist; its parent must. The copy is
+    /// durable when this returns, and later writes do not show in it. Returns the copy's files.
+    fn checkpoint(&mut self, folder: &Path) -> Result<Vec<CheckpointFile>, Error>;
+
+    /// From now on, values last touched before this point of event time (see [`super::codec`]) may be dropped.
+    fn expire_before(&mut self, stamp: crate::time::Stamp);
+}
+
+/// One file of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct CheckpointFile {
+    /// Path relative to the checkpoint's folder.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// CRC32C of the content.
+    pub crc32c: u32,
+}
+
+/// Opens stores of one kind. One per job, shared by its workers.
+pub trait Stores: Send + Sync {
+    /// An empty store that lives in `folder`, which is created. What was there is removed.
+    fn create(&self, folder: &Path) -> Result<Box<dyn ByteStore>, Error>;
+
+    /// A store in `folder` that holds, of the given checkpoints, the entries whose key group is in `groups`. The
+    /// checkpoints are not changed, and no two of them hold the same group. What was in `folder` is removed.
+    fn restore(
+        &self,
+        folder: &Path,
+        checkpoints: &[PathBuf],
+        groups: Range<u16>,
+    ) -> Result<Box<dyn ByteStore>, Error>;
+}
+
+/// The first two bytes of every key of a group.
+pub fn group_prefix(group: KeyGroup) -> [u8; 2] {
+    group.0.to_be_bytes()
+}

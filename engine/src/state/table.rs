@@ -1,0 +1,8 @@
+//! (to be written)
+
+use super::Row;
+
+/// Decoded rows in front of a byte store.
+pub struct Table<R: Row> {
+    rows: Vec<R>,
+}
