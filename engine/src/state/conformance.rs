@@ -29,12 +29,13 @@ impl Row for Sample {
 
 /// A broken promise, or an error where there must be none.
 type Check = Result<(), String>;
+type Promise = fn(&Bench<'_>) -> Check;
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Puts the stores through the whole contract in folders below `scratch`, which must exist and be empty. Returns the
 /// first broken promise.
 pub fn check(stores: &dyn Stores, scratch: &Path) -> Check {
-    let checks: [(&str, fn(&Bench<'_>) -> Check); 10] = [
+    let checks: [(&str, Promise); 10] = [
         ("puts_and_deletes", puts_and_deletes),
         ("later_writes_win_within_a_batch", later_writes_win_within_a_batch),
         ("scans_are_ordered_and_end_at_the_prefix", scans_are_ordered_and_end_at_the_prefix),

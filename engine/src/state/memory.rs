@@ -115,8 +115,11 @@ impl MemoryStore {
     }
 }
 
+/// Key and value within a file's bytes.
+type BorrowedEntry<'a> = (&'a [u8], &'a [u8]);
+
 /// The entries of a checkpoint's file, or what is wrong with it.
-fn parse(bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>, String> {
+fn parse(bytes: &[u8]) -> Result<Vec<BorrowedEntry<'_>>, String> {
     let (content, stored) = bytes.split_last_chunk::<4>().ok_or("the file is too short")?;
     let (stored, computed) = (u32::from_le_bytes(*stored), crc32c::crc32c(content));
     if stored != computed {
@@ -148,7 +151,7 @@ fn take_chunk<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], St
 /// Makes `folder` exist and be empty.
 pub(super) fn empty_folder(folder: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(folder) {
-        Err(why) if why.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", folder)(why)),
+        Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", folder)(why)),
         _ => fs::create_dir_all(folder).map_err(Error::io("create", folder)),
     }
 }

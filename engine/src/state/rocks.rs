@@ -372,7 +372,11 @@ mod tests {
 
     fn count(store: &dyn ByteStore) -> usize {
         let mut count = 0;
-        store.scan(&[], &mut |_, _| Ok(count += 1)).unwrap();
+        let mut visit = |_: &[u8], _: &[u8]| {
+            count += 1;
+            Ok(())
+        };
+        store.scan(&[], &mut visit).unwrap();
         count
     }
 
@@ -429,12 +433,14 @@ mod tests {
         bytes[20] ^= 0xff;
         fs::remove_file(&table).unwrap();
         fs::write(&table, bytes).unwrap();
-        let mut restored = scratch.path().join("restored");
-        let error = match stores().restore(&restored, &[copy.clone()], 0..256) {
-            Err(error) => std::mem::replace(&mut restored, copy).exists().then_some(error).unwrap(),
+        // Opening may find the damage in the copy already; otherwise reading finds it in the restored store.
+        let restored = scratch.path().join("restored");
+        let error = match stores().restore(&restored, std::slice::from_ref(&copy), 0..256) {
+            Err(error) => error,
             Ok(store) => store.scan(&[], &mut |_, _| Ok(())).unwrap_err(),
         };
-        assert!(matches!(&error, Error::Corrupt(text) if text.contains(&restored.display().to_string())), "{error}");
+        let folder = scratch.path().display().to_string();
+        assert!(matches!(&error, Error::Corrupt(text) if text.contains(&folder)), "{error}");
     }
 
     #[test]
