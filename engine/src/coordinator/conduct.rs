@@ -205,7 +205,8 @@ impl Conductor {
     fn advance(&mut self, sources: Stamp, applied: Option<Stamp>, steps: &mut Vec<Step>) -> Result<(), Error> {
         self.score.status.set_frontiers(sources, applied.unwrap_or(sources));
         self.lead = self.pace.lead(sources).unwrap_or(self.lead);
-        let near = |limit: Stamp| sources.saturating_add(self.lead / 2) >= limit;
+        let reach = sources.saturating_add(self.lead / 2);
+        let near = |limit: Stamp| reach >= limit;
         let snapshot = self.snapshot_due(sources);
         let mut horizon = self.horizon;
         if near(horizon) || snapshot {

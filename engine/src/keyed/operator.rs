@@ -235,14 +235,16 @@ impl<L: Logic> Body<L> {
             self.timers.arm(timer);
         }
         let restored = self.keyed.restored;
-        if restored.is_some() && self.keyed.faults.has(Planted::SendsNothingAgain) {
-            return Ok(());
-        }
         let (logic, mut context) = self.context(restored.map_or(Micros::ZERO, Micros::from_stamp));
+        context.rows.set_now(context.now);
         match restored {
-            Some(_) => logic.restored(&mut context),
-            None => logic.fresh(&mut context),
+            Some(_) => logic.restored(&mut context)?,
+            None => logic.fresh(&mut context)?,
         }
+        if self.keyed.faults.has(Planted::SendsNothingAgain) {
+            self.out.ports.iter_mut().for_each(Vec::clear);
+        }
+        Ok(())
     }
 
     fn context(&mut self, now: Micros) -> (&mut L, Context<'_, L>) {
@@ -304,7 +306,6 @@ impl<L: Logic> Body<L> {
         let folder = crate::snapshot::repository::folder(&self.keyed.snapshots, id)
             .join(Part::folder(&self.keyed.name, self.worker));
         let files = self.keyed.table.checkpoint(&folder)?;
-        self.keyed.table.expire_before(at);
         Ok(Part {
             operator: self.keyed.name.clone(),
             worker: self.worker,
