@@ -1,8 +1,18 @@
-//! Keyed state through its public interface: both stores keep the contract.
+//! Keyed state through its public interface: both stores keep the contract, and a table behaves like a plain map.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use engine::key::{self, KeyGroup};
 use engine::state::conformance;
 use engine::state::memory::MemoryStores;
 use engine::state::rocks::RocksStores;
+use engine::state::store::Stores;
+use engine::state::table::Table;
+use engine::state::{Row, RowKey, Timer};
+use engine::time::{Micros, Span};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 #[test]
 fn the_store_in_memory_keeps_the_contract() {
@@ -14,4 +24,238 @@ fn the_store_in_memory_keeps_the_contract() {
 fn the_store_on_disk_keeps_the_contract() {
     let scratch = tempfile::tempdir().unwrap();
     conformance::check(&RocksStores::new(16 << 20), scratch.path()).unwrap();
+}
+
+#[test]
+fn a_table_over_memory_behaves_like_a_map() {
+    for seed in 0..60 {
+        println!("seed {seed}");
+        Trial::new(&MemoryStores, seed).run(2_000);
+    }
+}
+
+#[test]
+fn a_table_over_disk_behaves_like_a_map() {
+    let stores = RocksStores::new(4 << 20);
+    for seed in 1_000..1_006 {
+        println!("seed {seed}");
+        Trial::new(&stores, seed).run(1_500);
+    }
+}
+
+const TTL: Span = Span::from_secs(20);
+const BUDGET: usize = 2_500;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Blob(Vec<u8>);
+
+impl Row for Blob {
+    const TYPE: u16 = 1;
+    const VERSION: u16 = 1;
+    const TTL: Option<Span> = Some(TTL);
+
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.0.capacity()
+    }
+}
+
+type Address = (KeyGroup, Vec<u8>);
+
+/// The table's key of an address. Few hashes, so that most of them collide.
+fn row_key((group, name): &Address) -> RowKey<'_> {
+    RowKey { group: *group, hash: key::hash(name) % 9, bytes: name }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+/// One run of random operations on a table and on the map that it must equal.
+struct Trial<'a> {
+    stores: &'a dyn Stores,
+    scratch: tempfile::TempDir,
+    random: Random,
+    table: Table<Blob>,
+    now: Micros,
+    rows: BTreeMap<Address, (Blob, Micros)>,
+    timers: BTreeSet<Timer>,
+    folders: usize,
+}
+
+impl<'a> Trial<'a> {
+    fn new(stores: &'a dyn Stores, seed: u64) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let store = stores.create(&scratch.path().join("store")).unwrap();
+        Trial {
+            stores,
+            table: Table::new(store, BUDGET),
+            scratch,
+            random: Random(seed),
+            now: Micros::ZERO,
+            rows: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            folders: 0,
+        }
+    }
+
+    fn run(mut self, operations: usize) {
+        for _ in 0..operations {
+            match self.random.below(1_000) {
+                0..400 => self.write(),
+                400..600 => self.read(),
+                600..640 => self.prefetch(),
+                640..740 => self.end_step(),
+                740..860 => self.move_on(),
+                860..980 => self.change_timer(),
+                980..985 => self.table.flush().unwrap(),
+                985..990 => self.compare(),
+                990..995 => self.restart(),
+                _ => self.rescale(),
+            }
+        }
+        self.compare();
+    }
+
+    /// Names of differing lengths, some a prefix of others, under their own group or another's.
+    fn address(&mut self) -> Address {
+        let n = self.random.below(40) as u8;
+        let name = vec![n % 8; n as usize / 8];
+        let own = KeyGroup::of(key::hash(&name));
+        (if self.random.below(4) == 0 { KeyGroup(u16::from(n % 2) * 255) } else { own }, name)
+    }
+
+    fn expected(&self, address: &Address) -> Option<&Blob> {
+        let (blob, written) = self.rows.get(address)?;
+        // Expiry is counted from the millisecond of the last write.
+        (Micros::from_stamp(written.stamp()).plus(TTL) >= self.now).then_some(blob)
+    }
+
+    fn write(&mut self) {
+        let address = self.address();
+        let mut row = self.expected(&address).cloned();
+        let found = self.table.write(row_key(&address)).unwrap();
+        assert_eq!(*found, row, "{address:?} before a write");
+        match self.random.below(5) {
+            0 => row = None,
+            1 => {} // touched only
+            2 => row.get_or_insert(Blob(Vec::new())).0.push(1),
+            _ => row = Some(Blob(vec![self.random.below(256) as u8; self.random.below(300) as usize])),
+        }
+        found.clone_from(&row);
+        match row {
+            Some(row) => self.rows.insert(address, (row, self.now)),
+            None => self.rows.remove(&address),
+        };
+    }
+
+    fn read(&mut self) {
+        let address = self.address();
+        let found = self.table.read(row_key(&address)).unwrap().cloned();
+        assert_eq!(found.as_ref(), self.expected(&address), "{address:?}");
+    }
+
+    fn prefetch(&mut self) {
+        let addresses: Vec<_> = (0..self.random.below(20)).map(|_| self.address()).collect();
+        let keys: Vec<_> = addresses.iter().map(row_key).collect();
+        self.table.prefetch(&keys).unwrap();
+        let before = self.table.counters().misses;
+        for address in &addresses {
+            let found = self.table.read(row_key(address)).unwrap().cloned();
+            assert_eq!(found.as_ref(), self.expected(address), "{address:?} read ahead");
+        }
+        assert_eq!(self.table.counters().misses, before);
+    }
+
+    fn end_step(&mut self) {
+        self.table.end_step().unwrap();
+        assert!(self.table.counters().held <= BUDGET as u64, "{:?}", self.table.counters());
+    }
+
+    fn move_on(&mut self) {
+        let span = if self.random.below(10) == 0 { 15_000_000 } else { 200_000 };
+        self.now = self.now.plus(Span(self.random.below(span)));
+        self.table.set_now(self.now);
+    }
+
+    fn change_timer(&mut self) {
+        let (group, key) = self.address();
+        let timer = Timer { at: Micros(self.random.below(9)), group, key, tag: self.random.below(2) as u8 };
+        if self.random.below(2) == 0 {
+            self.table.put_timer(&timer);
+            self.timers.insert(timer);
+        } else {
+            self.table.delete_timer(&timer);
+            self.timers.remove(&timer);
+        }
+    }
+
+    fn compare(&mut self) {
+        let mut found = Vec::new();
+        let scan = self.table.scan(|key, blob: &Blob| {
+            found.push(((key.group, key.bytes.to_vec()), blob.clone()));
+            Ok(())
+        });
+        scan.unwrap();
+        let alive = self.rows.keys().filter_map(|address| Some((address.clone(), self.expected(address)?.clone())));
+        assert_eq!(found, alive.collect::<Vec<_>>());
+        assert_eq!(self.table.timers().unwrap(), self.timers.iter().cloned().collect::<Vec<_>>());
+    }
+
+    /// A checkpoint, changes that are lost, and a restore.
+    fn restart(&mut self) {
+        let copy = self.checkpoint();
+        let kept = (self.now, self.rows.clone(), self.timers.clone());
+        for _ in 0..self.random.below(40) {
+            match self.random.below(4) {
+                0 => self.end_step(),
+                1 => self.move_on(),
+                _ => self.write(),
+            }
+        }
+        (self.now, self.rows, self.timers) = kept;
+        self.restore(&[copy]);
+    }
+
+    /// A checkpoint, its groups spread over several stores, and these brought together again.
+    fn rescale(&mut self) {
+        let whole = self.checkpoint();
+        let workers = 2 + self.random.below(3) as usize;
+        let shards: Vec<_> = (0..workers)
+            .map(|worker| {
+                let folder = self.folder();
+                let groups = KeyGroup::owned_by(worker, workers);
+                let store = self.stores.restore(&folder, std::slice::from_ref(&whole), groups).unwrap();
+                let copy = self.folder();
+                Table::<Blob>::new(store, BUDGET).checkpoint(&copy).unwrap();
+                copy
+            })
+            .collect();
+        self.restore(&shards);
+    }
+
+    fn checkpoint(&mut self) -> PathBuf {
+        let folder = self.folder();
+        assert!(!self.table.checkpoint(&folder).unwrap().is_empty());
+        folder
+    }
+
+    fn restore(&mut self, checkpoints: &[PathBuf]) {
+        let store = self.stores.restore(&self.folder(), checkpoints, 0..key::GROUPS).unwrap();
+        self.table = Table::new(store, BUDGET);
+        self.table.set_now(self.now);
+        self.compare();
+    }
+
+    fn folder(&mut self) -> PathBuf {
+        self.folders += 1;
+        self.scratch.path().join(self.folders.to_string())
+    }
 }

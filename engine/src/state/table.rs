@@ -1,8 +1,331 @@
-//! (to be written)
+//! The table: decoded rows in a bounded write-back cache in front of a byte store. Owned here: which rows are in
+//! memory, when the store hears of a change, when a row has expired, and where timers are kept. Not owned here: what
+//! is in a row, and the order in which rows are read and written.
+//!
+//! A hit costs one lookup by the key's hash and no allocation. Changed rows stay in memory until they are evicted, the
+//! table is flushed or a checkpoint is taken; the store in between is behind, which is as it should be: the last
+//! snapshot is what survives. After an error the table is not to be used any further.
 
-use super::Row;
+mod layout;
+mod slots;
+#[cfg(test)]
+mod tests;
 
-/// Decoded rows in front of a byte store.
+use super::store::{ByteStore, CheckpointFile, Writes};
+use super::{Row, RowKey, Timer, codec};
+use crate::error::Error;
+use crate::key::{GROUPS, KeyGroup};
+use crate::time::{Micros, Stamp};
+use slots::{Entry, Slots};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// The size at which a batch of changes goes to the store.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// How many rows are read ahead at a time.
+const PREFETCH_ROWS: usize = 4_096;
+
+/// How many changes of timers wait for the next flush before they go to the store on their own.
+const TIMERS_MAX: usize = 16_384;
+
+/// What a table has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Reads and writes that found their row in memory, read ahead or not.
+    pub hits: u64,
+    /// Rows that had to be read from the store, ahead or at once.
+    pub misses: u64,
+    /// Rows that left memory to make room.
+    pub evictions: u64,
+    /// Bytes that the rows in memory take now, by [`Row::weight`] and what is around them.
+    pub held: u64,
+}
+
+/// Decoded rows in front of a byte store. See the module.
+///
+/// Between two calls of [`Table::end_step`] lies a step. What a step touches stays in memory until it ends, also beyond
+/// the budget: who calls must bound how many rows a step touches. Afterwards the table is within its budget again.
 pub struct Table<R: Row> {
-    rows: Vec<R>,
+    store: Box<dyn ByteStore>,
+    slots: Slots<R>,
+    budget: usize,
+    now: Micros,
+    step: u64,
+    /// The slots that this step has used.
+    stepped: Vec<u32>,
+    /// Timers that the store has yet to hear of, by key: set or cleared.
+    timers: BTreeMap<Vec<u8>, bool>,
+    counters: Counters,
+}
+
+impl<R: Row> Table<R> {
+    /// A table over a store, at the beginning of time, with nothing in memory. `budget_bytes` bounds the rows in memory
+    /// between steps.
+    pub fn new(store: Box<dyn ByteStore>, budget_bytes: usize) -> Self {
+        Table {
+            store,
+            slots: Slots::new(),
+            budget: budget_bytes,
+            now: Micros::ZERO,
+            step: 1,
+            stepped: Vec::new(),
+            timers: BTreeMap::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Moves event time on: rows written from now on carry this time, and rows that have expired by it read as absent.
+    /// Time does not go back; an earlier point changes nothing.
+    pub fn set_now(&mut self, at: Micros) {
+        self.now = self.now.max(at);
+    }
+
+    /// Reads rows into memory that will be used within this step, those that are missing, in sorted batches.
+    ///
+    /// # Errors
+    /// Those of the store, and [`Error::Corrupt`] for a value that cannot be decoded.
+    pub fn prefetch(&mut self, keys: &[RowKey<'_>]) -> Result<(), Error> {
+        let mut missing: Vec<_> = keys.iter().copied().filter(|key| self.slots.find(*key).is_none()).collect();
+        missing.sort_unstable_by(|a, b| (a.group, a.bytes).cmp(&(b.group, b.bytes)));
+        missing.dedup_by(|a, b| (a.group, a.bytes) == (b.group, b.bytes));
+        for keys in missing.chunks(PREFETCH_ROWS) {
+            self.load_sorted(keys)?;
+        }
+        Ok(())
+    }
+
+    /// The row of a key, if there is one that has not expired.
+    ///
+    /// # Errors
+    /// As [`Table::prefetch`].
+    pub fn read(&mut self, key: RowKey<'_>) -> Result<Option<&R>, Error> {
+        let at = self.locate(key)?;
+        Ok(self.slots.get(at).row.as_ref())
+    }
+
+    /// The row of a key, to be changed. `None` is a row that does not exist or has expired; setting `Some` makes it,
+    /// setting `None` deletes it. Either way it counts as written now.
+    ///
+    /// # Errors
+    /// As [`Table::prefetch`].
+    pub fn write(&mut self, key: RowKey<'_>) -> Result<&mut Option<R>, Error> {
+        let at = self.locate(key)?;
+        self.slots.mark_dirty(at);
+        let slot = self.slots.get_mut(at);
+        slot.touched = self.now.stamp();
+        Ok(&mut slot.row)
+    }
+
+    /// Ends a step: measures the rows it used, and evicts rows until the table is within its budget.
+    ///
+    /// # Errors
+    /// Those of the store, and [`Error::Fault`] for a row that is too large to be stored.
+    pub fn end_step(&mut self) -> Result<(), Error> {
+        for at in self.stepped.drain(..) {
+            self.slots.settle(at);
+        }
+        self.step += 1;
+        if let Some(ttl) = R::TTL {
+            self.store.expire_before(self.now.minus(ttl).stamp());
+        }
+        if self.timers.len() > TIMERS_MAX {
+            self.flush_timers()?;
+        }
+        self.evict()
+    }
+
+    /// Tells the store of all changes.
+    ///
+    /// # Errors
+    /// As [`Table::end_step`].
+    pub fn flush(&mut self) -> Result<(), Error> {
+        let mut batch = Batch::default();
+        while let Some(&at) = self.slots.dirty().last() {
+            batch.push(self.slots.get(at).entry()?, &mut *self.store)?;
+            self.slots.mark_stored(at);
+        }
+        batch.write(&mut *self.store)?;
+        self.flush_timers()
+    }
+
+    /// Writes the state as it is now into `folder`, which must not exist; its parent must. See
+    /// [`ByteStore::checkpoint`].
+    ///
+    /// # Errors
+    /// As [`Table::end_step`].
+    pub fn checkpoint(&mut self, folder: &Path) -> Result<Vec<CheckpointFile>, Error> {
+        self.flush()?;
+        self.store.checkpoint(folder)
+    }
+
+    /// Visits all rows that have not expired, in order of group, then name. They do not come into memory. An error of
+    /// `visit` ends the scan.
+    ///
+    /// # Errors
+    /// As [`Table::prefetch`] and [`Table::end_step`], since changes are flushed first.
+    pub fn scan(&mut self, mut visit: impl FnMut(RowKey<'_>, &R) -> Result<(), Error>) -> Result<(), Error> {
+        self.flush()?;
+        for group in (0..GROUPS).map(KeyGroup) {
+            self.store.scan(&layout::row_prefix(group), &mut |key, value| {
+                let (row, touched) = codec::decode(value)?;
+                if has_expired::<R>(touched, self.now) {
+                    return Ok(());
+                }
+                visit(RowKey::under(group, layout::row_name(key)), &row)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a timer. The store hears of it with the next flush.
+    pub fn put_timer(&mut self, timer: &Timer) {
+        self.timers.insert(layout::timer_key(timer), true);
+    }
+
+    /// Forgets a timer. The store hears of it with the next flush.
+    pub fn delete_timer(&mut self, timer: &Timer) {
+        self.timers.insert(layout::timer_key(timer), false);
+    }
+
+    /// All timers kept, in order of time, group, name and tag.
+    ///
+    /// # Errors
+    /// Those of the store, and [`Error::Corrupt`] for a key that is not one of a timer.
+    pub fn timers(&self) -> Result<Vec<Timer>, Error> {
+        let mut keys = BTreeSet::new();
+        for group in (0..GROUPS).map(KeyGroup) {
+            self.store.scan(&layout::timer_prefix(group), &mut |key, _| {
+                keys.insert(key.to_vec());
+                Ok(())
+            })?;
+        }
+        for (key, &set) in &self.timers {
+            if set {
+                keys.insert(key.clone())
+            } else {
+                keys.remove(key)
+            };
+        }
+        let unreadable = || Error::Corrupt("a stored timer's key is cut off; restore an earlier snapshot".to_owned());
+        let mut timers =
+            keys.iter().map(|key| layout::timer(key).ok_or_else(unreadable)).collect::<Result<Vec<_>, _>>()?;
+        timers.sort_unstable();
+        Ok(timers)
+    }
+
+    /// What this table has done, and what it holds.
+    pub fn counters(&self) -> Counters {
+        Counters { held: self.slots.held() as u64, ..self.counters }
+    }
+
+    /// The slot of a row, read from the store if need be, part of this step, and empty if the row has expired.
+    fn locate(&mut self, key: RowKey<'_>) -> Result<u32, Error> {
+        let at = match self.slots.find(key) {
+            Some(at) => {
+                self.counters.hits += 1;
+                at
+            }
+            None => self.load(key)?,
+        };
+        self.take_part(at);
+        let now = self.now;
+        let slot = self.slots.get_mut(at);
+        if slot.row.is_some() && has_expired::<R>(slot.touched, now) {
+            slot.row = None;
+        }
+        Ok(at)
+    }
+
+    fn take_part(&mut self, at: u32) {
+        let slot = self.slots.get_mut(at);
+        if slot.step != self.step {
+            slot.step = self.step;
+            self.stepped.push(at);
+        }
+    }
+
+    fn load(&mut self, key: RowKey<'_>) -> Result<u32, Error> {
+        let mut store_key = Vec::new();
+        layout::push_row_key(key.group, key.bytes, &mut store_key);
+        let value = self.store.get(&store_key)?;
+        self.admit(key, value.as_deref())
+    }
+
+    /// Reads rows in one go. `keys` ascend by group and name, and none is in memory.
+    fn load_sorted(&mut self, keys: &[RowKey<'_>]) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        let mut ends = vec![0];
+        for key in keys {
+            layout::push_row_key(key.group, key.bytes, &mut bytes);
+            ends.push(bytes.len());
+        }
+        let store_keys: Vec<_> = ends.windows(2).map(|ends| &bytes[ends[0]..ends[1]]).collect();
+        for (key, value) in keys.iter().zip(self.store.get_sorted(&store_keys)?) {
+            let at = self.admit(*key, value.as_deref())?;
+            self.take_part(at);
+        }
+        Ok(())
+    }
+
+    /// Takes what the store holds of a row into memory, also that it holds nothing.
+    fn admit(&mut self, key: RowKey<'_>, value: Option<&[u8]>) -> Result<u32, Error> {
+        self.counters.misses += 1;
+        let (row, touched) = match value {
+            Some(value) => codec::decode(value).map(|(row, touched)| (Some(row), touched))?,
+            None => (None, 0),
+        };
+        Ok(self.slots.insert(key, row, touched, value.is_some()))
+    }
+
+    fn evict(&mut self) -> Result<(), Error> {
+        let mut batch = Batch::default();
+        while self.slots.held() > self.budget
+            && let Some(at) = self.slots.victim()
+        {
+            let slot = self.slots.remove(at);
+            self.counters.evictions += 1;
+            if slot.is_dirty() {
+                batch.push(slot.entry()?, &mut *self.store)?;
+            }
+        }
+        batch.write(&mut *self.store)
+    }
+
+    fn flush_timers(&mut self) -> Result<(), Error> {
+        let timers = std::mem::take(&mut self.timers);
+        let entries = timers.into_iter().map(|(key, set)| (key, set.then(Vec::new))).collect();
+        self.store.write(Writes { entries })
+    }
+}
+
+/// Whether a row written at `touched` reads as absent at `now`.
+fn has_expired<R: Row>(touched: Stamp, now: Micros) -> bool {
+    R::TTL.is_some_and(|ttl| Micros::from_stamp(touched).plus(ttl) < now)
+}
+
+/// Changes of different rows on their way to the store, in pieces of about [`BATCH_BYTES`].
+#[derive(Default)]
+struct Batch {
+    entries: Vec<Entry>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn push(&mut self, entry: Option<Entry>, store: &mut dyn ByteStore) -> Result<(), Error> {
+        let Some((key, value)) = entry else { return Ok(()) };
+        self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+        self.entries.push((key, value));
+        if self.bytes >= BATCH_BYTES { self.write(store) } else { Ok(()) }
+    }
+
+    /// Writes what has been collected. In order of keys, which is what a store takes up fastest.
+    fn write(&mut self, store: &mut dyn ByteStore) -> Result<(), Error> {
+        if self.entries.is_empty() {
+            return Ok(());
+        }
+        let Batch { mut entries, .. } = std::mem::take(self);
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        store.write(Writes { entries })
+    }
 }
