@@ -111,8 +111,7 @@ impl<R: Row> Table<R> {
     /// As [`Table::prefetch`].
     pub fn write(&mut self, key: RowKey<'_>) -> Result<&mut Option<R>, Error> {
         let at = self.locate(key)?;
-        self.slots.mark_dirty(at);
-        let slot = self.slots.get_mut(at);
+        let slot = self.slots.mark_dirty(at);
         slot.touched = self.now.stamp();
         Ok(&mut slot.row)
     }
@@ -228,21 +227,15 @@ impl<R: Row> Table<R> {
             }
             None => self.load(key)?,
         };
-        self.take_part(at);
-        let now = self.now;
-        let slot = self.slots.get_mut(at);
-        if slot.row.is_some() && has_expired::<R>(slot.touched, now) {
-            slot.row = None;
-        }
-        Ok(at)
-    }
-
-    fn take_part(&mut self, at: u32) {
         let slot = self.slots.get_mut(at);
         if slot.step != self.step {
             slot.step = self.step;
             self.stepped.push(at);
         }
+        if slot.row.is_some() && has_expired::<R>(slot.touched, self.now) {
+            slot.row = None;
+        }
+        Ok(at)
     }
 
     fn load(&mut self, key: RowKey<'_>) -> Result<u32, Error> {
@@ -262,20 +255,22 @@ impl<R: Row> Table<R> {
         }
         let store_keys: Vec<_> = ends.windows(2).map(|ends| &bytes[ends[0]..ends[1]]).collect();
         for (key, value) in keys.iter().zip(self.store.get_sorted(&store_keys)?) {
-            let at = self.admit(*key, value.as_deref())?;
-            self.take_part(at);
+            self.admit(*key, value.as_deref())?;
         }
         Ok(())
     }
 
-    /// Takes what the store holds of a row into memory, also that it holds nothing.
+    /// Takes what the store holds of a row into memory and into this step, also that it holds nothing.
     fn admit(&mut self, key: RowKey<'_>, value: Option<&[u8]>) -> Result<u32, Error> {
         self.counters.misses += 1;
         let (row, touched) = match value {
             Some(value) => codec::decode(value).map(|(row, touched)| (Some(row), touched))?,
             None => (None, 0),
         };
-        Ok(self.slots.insert(key, row, touched, value.is_some()))
+        let at = self.slots.insert(key, row, touched, value.is_some());
+        self.slots.get_mut(at).step = self.step;
+        self.stepped.push(at);
+        Ok(at)
     }
 
     fn evict(&mut self) -> Result<(), Error> {
@@ -289,6 +284,7 @@ impl<R: Row> Table<R> {
                 batch.push(slot.entry()?, &mut *self.store)?;
             }
         }
+        self.slots.shrink();
         batch.write(&mut *self.store)
     }
 

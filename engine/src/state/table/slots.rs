@@ -10,6 +10,9 @@ use crate::time::Stamp;
 /// No slot: the end of a chain, or no place in the list of dirty slots.
 const NONE: u32 = u32::MAX;
 
+/// Slots that there is always room for.
+const ROOM_MIN: usize = 1_024;
+
 /// One row in memory, or the knowledge that there is none.
 pub(super) struct Slot<R> {
     name: Box<[u8]>,
@@ -49,7 +52,7 @@ impl<R: Row> Slot<R> {
     pub fn entry(&self) -> Result<Option<Entry>, Error> {
         let value = match &self.row {
             Some(row) => {
-                let mut value = Vec::with_capacity(codec::HEADER + row.weight());
+                let mut value = Vec::with_capacity(codec::HEADER + size_of::<R>());
                 codec::encode(row, self.touched, &mut value)?;
                 Some(value)
             }
@@ -65,7 +68,7 @@ impl<R: Row> Slot<R> {
     fn measure(&self) -> usize {
         let share = size_of::<(u64, u32)>() + 2 * size_of::<u32>();
         // A row's weight counts the row itself, which lies within the slot.
-        let beside = size_of::<Option<Self>>().saturating_sub(size_of::<R>());
+        let beside = size_of::<Self>().saturating_sub(size_of::<R>());
         share + beside + self.name.len() + self.row.as_ref().map_or(size_of::<R>(), R::weight)
     }
 }
@@ -74,8 +77,7 @@ impl<R: Row> Slot<R> {
 pub(super) struct Slots<R> {
     /// From a hash to the first slot of the chain of those that have it.
     heads: Map<u64, u32>,
-    slots: Vec<Option<Slot<R>>>,
-    free: Vec<u32>,
+    slots: Vec<Slot<R>>,
     /// Each dirty slot once. A snapshot beside the flow can take this list and copy those of its slots that are written
     /// again before it is through.
     dirty: Vec<u32>,
@@ -85,7 +87,7 @@ pub(super) struct Slots<R> {
 
 impl<R: Row> Slots<R> {
     pub fn new() -> Self {
-        Slots { heads: Map::default(), slots: Vec::new(), free: Vec::new(), dirty: Vec::new(), hand: 0, held: 0 }
+        Slots { heads: Map::default(), slots: Vec::new(), dirty: Vec::new(), hand: 0, held: 0 }
     }
 
     /// Memory taken by all slots, as last measured.
@@ -108,10 +110,7 @@ impl<R: Row> Slots<R> {
 
     /// Adds a row that [`Slots::find`] does not find, clean.
     pub fn insert(&mut self, key: RowKey<'_>, row: Option<R>, touched: Stamp, stored: bool) -> u32 {
-        let at = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            u32::try_from(self.slots.len() - 1).expect("memory ends before four billion rows")
-        });
+        let at = u32::try_from(self.slots.len()).expect("memory ends before four billion rows");
         let next = self.heads.insert(key.hash, at).unwrap_or(NONE);
         let mut slot = Slot {
             name: key.bytes.into(),
@@ -128,44 +127,61 @@ impl<R: Row> Slots<R> {
         };
         slot.size = slot.measure();
         self.held += slot.size;
-        self.slots[at as usize] = Some(slot);
+        self.slots.push(slot);
         at
     }
 
-    /// Takes a slot out.
+    /// Takes a slot out. The last slot moves to its place.
     pub fn remove(&mut self, at: u32) -> Slot<R> {
-        self.unlink(at);
-        let dirty_at = self.get(at).dirty_at;
+        let Slot { hash, next, dirty_at, .. } = *self.get(at);
+        self.relink(hash, at, next);
         self.mark_clean(at);
-        let mut slot = self.slots[at as usize].take().expect("the slot was found just above");
+        let mut slot = self.slots.swap_remove(at as usize);
         slot.dirty_at = dirty_at;
         self.held -= slot.size;
-        self.free.push(at);
+        let last = self.slots.len() as u32;
+        if at != last {
+            let Slot { hash, dirty_at, .. } = *self.get(at);
+            self.relink(hash, last, at);
+            if dirty_at != NONE {
+                self.dirty[dirty_at as usize] = at;
+            }
+        }
         slot
     }
 
-    fn unlink(&mut self, at: u32) {
-        let Slot { hash, next, .. } = *self.get(at);
+    /// Makes what leads to slot `from`, in the chain of a hash, lead to slot `to`.
+    fn relink(&mut self, hash: u64, from: u32, to: u32) {
         let mut before = self.heads[&hash];
-        if before == at {
-            match next {
+        if before == from {
+            match to {
                 NONE => self.heads.remove(&hash),
-                next => self.heads.insert(hash, next),
+                to => self.heads.insert(hash, to),
             };
             return;
         }
-        while self.get(before).next != at {
+        while self.get(before).next != from {
             before = self.get(before).next;
         }
-        self.get_mut(before).next = next;
+        self.get_mut(before).next = to;
+    }
+
+    /// Gives memory back that an unusually large step left behind.
+    pub fn shrink(&mut self) {
+        let room = 2 * self.slots.len() + ROOM_MIN;
+        if self.slots.capacity() > 2 * room {
+            self.slots.shrink_to(room);
+            self.heads.shrink_to(room);
+            self.dirty.shrink_to(room);
+        }
     }
 
     pub fn get(&self, at: u32) -> &Slot<R> {
-        self.slots[at as usize].as_ref().expect("only slots in use are referred to")
+        &self.slots[at as usize]
     }
 
     pub fn get_mut(&mut self, at: u32) -> &mut Slot<R> {
-        self.slots[at as usize].as_mut().expect("only slots in use are referred to")
+        &mut self.slots[at as usize]
     }
 
     /// Measures a slot anew after its step, and gives it its second chance.
@@ -182,13 +198,14 @@ impl<R: Row> Slots<R> {
         &self.dirty
     }
 
-    pub fn mark_dirty(&mut self, at: u32) {
-        let place = self.dirty.len() as u32;
-        let slot = self.get_mut(at);
+    /// Adds a slot to the dirty ones, and gives it to be changed.
+    pub fn mark_dirty(&mut self, at: u32) -> &mut Slot<R> {
+        let slot = &mut self.slots[at as usize];
         if !slot.is_dirty() {
-            slot.dirty_at = place;
+            slot.dirty_at = self.dirty.len() as u32;
             self.dirty.push(at);
         }
+        slot
     }
 
     fn mark_clean(&mut self, at: u32) {
@@ -208,17 +225,17 @@ impl<R: Row> Slots<R> {
         slot.stored = slot.row.is_some();
     }
 
-    /// The slot to evict next: the first under the hand that was not used since the hand last passed it.
+    /// The slot to remove next: the first from the hand on that was not used since the hand last passed it.
     pub fn victim(&mut self) -> Option<u32> {
         // Twice round is enough: on the first round all second chances are taken.
         for _ in 0..2 * self.slots.len() {
-            let at = self.hand;
-            self.hand = (self.hand + 1) % self.slots.len();
-            if let Some(slot) = &mut self.slots[at]
-                && !std::mem::take(&mut slot.used)
-            {
-                return Some(at as u32);
+            if self.hand >= self.slots.len() {
+                self.hand = 0;
             }
+            if !std::mem::take(&mut self.slots[self.hand].used) {
+                return Some(self.hand as u32);
+            }
+            self.hand += 1;
         }
         None
     }
@@ -245,7 +262,8 @@ mod tests {
             let places = names.map(|name| slots.insert(key(7, name), sample(), 0, false));
             slots.remove(places[gone]);
             for (index, name) in names.into_iter().enumerate() {
-                assert_eq!(slots.find(key(7, name)), (index != gone).then_some(places[index]));
+                let found = slots.find(key(7, name)).map(|at| slots.get(at).name.to_vec());
+                assert_eq!(found, (index != gone).then(|| name.to_vec()));
             }
         }
     }
@@ -260,8 +278,11 @@ mod tests {
             slots.get_mut(at).row = None;
             slots.settle(at);
         }
-        for at in places {
+        slots.shrink();
+        while let Some(at) = slots.victim() {
+            let name = slots.get(at).name.clone();
             assert!(slots.remove(at).is_dirty());
+            assert_eq!(slots.find(key(u64::from(name[0] % 5), &name)), None);
         }
         assert_eq!((slots.held(), slots.dirty().len(), slots.heads.len()), (0, 0, 0));
         assert_eq!(slots.victim(), None);
@@ -272,8 +293,22 @@ mod tests {
         let mut slots = Slots::new();
         let places: Vec<_> = (0..3_u8).map(|n| slots.insert(key(u64::from(n), &[n]), sample(), 0, false)).collect();
         assert_eq!(slots.victim(), Some(places[0])); // the first round took all second chances
+        slots.settle(places[0]);
         slots.settle(places[1]);
         assert_eq!(slots.victim(), Some(places[2]));
+    }
+
+    #[test]
+    fn room_is_given_back() {
+        let mut slots = Slots::new();
+        for n in 0..20_000_u32 {
+            slots.insert(key(u64::from(n), &n.to_be_bytes()), sample(), 0, false);
+        }
+        while slots.slots.len() > 10 {
+            slots.remove(0);
+        }
+        slots.shrink();
+        assert!(slots.slots.capacity() < 3 * ROOM_MIN, "{}", slots.slots.capacity());
     }
 
     #[test]
@@ -284,9 +319,9 @@ mod tests {
             slots.mark_dirty(places[at]);
         }
         slots.mark_stored(places[0]);
-        slots.remove(places[3]);
-        let mut dirty = slots.dirty().to_vec();
+        slots.remove(places[1]);
+        let mut dirty: Vec<_> = slots.dirty().iter().map(|&at| slots.get(at).name[0]).collect();
         dirty.sort_unstable();
-        assert_eq!(dirty, [places[1], places[2]]);
+        assert_eq!(dirty, [2, 3]);
     }
 }
