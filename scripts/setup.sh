@@ -28,15 +28,17 @@ clang_headers_found() {
         compgen -G '/usr/lib64/clang/*/include/stdbool.h' >/dev/null
 }
 # The headers must be of the library's version, so one number is chosen for both: the one that is installed, else the
-# newest that the package lists offer both for.
+# release's own, else the newest that the package lists offer both for.
 clang_version() {
-    local installed
+    local installed default
     installed=$(compgen -G '/usr/lib/llvm-*/lib/libclang[-.]*so*' | sed 's|^/usr/lib/llvm-\([0-9]*\)/.*|\1|' | sort -n | tail -n 1) || true
     [ -n "$installed" ] && { echo "$installed"; return; }
+    default=$(apt-cache depends libclang-dev 2>/dev/null | sed -n 's/.* libclang-\([0-9][0-9]*\)-dev$/\1/p' | head -n 1) || true
+    [ -n "$default" ] && { echo "$default"; return; }
     apt-cache pkgnames libclang 2>/dev/null | sort -u |
         awk -F- '/^libclang1-[0-9]+$/ { library[$2] = 1 }
                  /^libclang-common-[0-9]+-dev$/ { headers[$3] = 1 }
-                 END { for (v in library) if (v in headers && v + 0 > best) best = v + 0; if (best) print best }'
+                 END { for (v in library) if (v in headers && v + 0 > best) best = v + 0; if (best) print best }' || true
 }
 
 have cargo || die "missing cargo: install Rust from https://rustup.rs, then run this again"
