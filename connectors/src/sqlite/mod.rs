@@ -46,7 +46,7 @@ impl SqliteStore {
         connection.busy_timeout(BUSY_TIMEOUT).map_err(refuse)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.pragma_update(None, "synchronous", "FULL").map_err(refuse)?;
-        schema::prepare(&mut connection, path)?;
+        schema::prepare(&mut connection).map_err(|failure| failure.at(path))?;
         Ok(SqliteStore { connection, path: path.to_owned(), generation: 0 })
     }
 

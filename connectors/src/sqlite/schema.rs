@@ -1,12 +1,17 @@
 //! The tables, their version, and how numbers are kept in them.
 
-use super::{Failure, refusal};
+use super::Failure;
 use engine::error::Error;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
-use std::path::Path;
 
-/// The version of the tables, kept in `user_version`.
-const VERSION: i64 = 1;
+/// Marks a SQLite file as ours, in its header's application id: "aeri".
+const APPLICATION: i64 = 0x6165_7269;
+
+/// The version of the tables.
+const VERSION: u64 = 1;
+
+/// Where the version stands among the numbers.
+const FORMAT: &str = "format";
 
 /// The number that fences writers of older generations.
 pub(super) const GENERATION: &str = "generation";
@@ -85,50 +90,48 @@ create table journal (
 ";
 
 /// Makes an empty file a store; refuses what is none, or is newer than this program.
-pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
-    let refuse = |error| refusal(path, error);
+pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
     // Before the first change of the file: a foreign one stays as it is.
-    let found = version(connection).map_err(refuse)?;
-    if found != VERSION {
-        admit_empty(connection, found, path)?;
-    }
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(refuse)?;
-    if found == VERSION {
+    let there = is_store(connection)?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    if there {
         return Ok(());
     }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(refuse)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have been first.
-    if version(&transaction).map_err(refuse)? != VERSION {
-        transaction.execute_batch(TABLES).map_err(refuse)?;
-        transaction.pragma_update(None, "user_version", VERSION).map_err(refuse)?;
+    if !is_store(&transaction)? {
+        transaction.execute_batch(TABLES)?;
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        set_number(&transaction, FORMAT, VERSION)?;
     }
-    transaction.commit().map_err(refuse)
+    Ok(transaction.commit()?)
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+/// Whether the file is a store of this version; otherwise it is empty, or refused.
+fn is_store(connection: &Connection) -> Result<bool, Failure> {
+    // In one statement: another process may be making the tables just now.
+    let query = "select (select application_id from pragma_application_id), exists (select 1 from sqlite_schema)";
+    let (application, filled): (i64, bool) = connection.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if application == 0 && !filled {
+        return Ok(false);
+    }
+    if application != APPLICATION {
+        return Err(corrupt(connection, "is a SQLite file of something else; use another data directory"));
+    }
+    match number(connection, FORMAT)? {
+        VERSION => Ok(true),
+        found => {
+            let what = format!(
+                "has format version {found}, this program knows {VERSION}; use the program that wrote it, or another \
+                 data directory"
+            );
+            Err(corrupt(connection, &what))
+        }
+    }
 }
 
-fn admit_empty(connection: &Connection, found: i64, path: &Path) -> Result<(), Error> {
-    let place = path.display();
-    if found != 0 {
-        return Err(Error::Corrupt(format!(
-            "the store {place} has format version {found}, this program knows {VERSION}; use the program that wrote \
-             it, or another data directory"
-        )));
-    }
-    // The version is read again in the same statement: another process may be creating the tables just now.
-    let foreign: bool = connection
-        .query_row(
-            "select (select user_version from pragma_user_version) = 0 and exists (select 1 from sqlite_schema)",
-            [],
-            |row| row.get(0),
-        )
-        .map_err(|error| refusal(path, error))?;
-    if foreign {
-        return Err(Error::Corrupt(format!("{place} is a SQLite file of something else; use another data directory")));
-    }
-    Ok(())
+fn corrupt(connection: &Connection, what: &str) -> Failure {
+    Error::Corrupt(format!("the store {} {what}", connection.path().unwrap_or_default())).into()
 }
 
 /// A number by name, 0 if it was never set.

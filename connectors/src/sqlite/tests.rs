@@ -18,6 +18,44 @@ fn it_is_a_ledger() {
     conformance::check(&mut || Box::new(store(&folder))).unwrap();
 }
 
+/// Triggers that break one promise each, and the part of the suite that has to notice.
+const FAULTS: [(&str, &str); 12] = [
+    (
+        "issue:",
+        "after insert on numbers when new.name = 'issued_through' begin \
+        delete from numbers where name = 'issued_through'; end",
+    ),
+    (
+        "issue:",
+        "after update on numbers when new.value = 40 begin \
+        update numbers set value = 30 where value = 40; end",
+    ),
+    ("issue:", "before insert on entries when new.id = 'e2' begin select raise(ignore); end"),
+    ("issue:", "after insert on orders begin update orders set payload = x'00' where seq = new.seq; end"),
+    ("steps:", "before insert on entries when new.id = 's1-entry' begin select raise(ignore); end"),
+    ("steps:", "before insert on settlements begin select raise(ignore); end"),
+    ("steps:", "after update of text on attempts begin update attempts set text = null; end"),
+    ("leases:", "after update of doubt_ms on orders begin update orders set doubt_ms = null; end"),
+    ("outcomes:", "after update of error on orders begin update orders set due_ms = 0 where due_ms = 200; end"),
+    ("an admin's hand:", "after update of held on orders begin update orders set held = 0; end"),
+    ("receipts:", "before insert on receipts begin select raise(ignore); end"),
+    (
+        "generations:",
+        "after update on numbers when new.name = 'generation' begin \
+        update numbers set value = 3 where name = 'generation'; end",
+    ),
+];
+
+#[test]
+fn the_suite_notices_every_planted_fault() {
+    for (part, trigger) in FAULTS {
+        let folder = folder();
+        store(&folder).connection.execute_batch(&format!("create trigger fault {trigger}")).unwrap();
+        let problem = conformance::check(&mut || Box::new(store(&folder))).expect_err(trigger);
+        assert!(problem.starts_with(part), "{trigger}: {problem}");
+    }
+}
+
 #[test]
 fn commits_are_synced_in_wal_mode() {
     let folder = folder();
@@ -36,7 +74,7 @@ fn entry(id: usize) -> Entry {
 }
 
 #[test]
-fn ten_thousand_entries_are_issued_and_compared_in_well_under_a_second() {
+fn ten_thousand_entries_are_issued_and_compared_within_a_second() {
     let folder = folder();
     let mut store = store(&folder);
     let batch = Batch { entries: (0..10_000).map(entry).collect(), orders: vec![] };
@@ -45,8 +83,8 @@ fn ten_thousand_entries_are_issued_and_compared_in_well_under_a_second() {
         let issued = store.issue(&batch, Micros(20_000)).unwrap();
         assert_eq!((issued.repeated, issued.new_entries), (repeated, 10_000 - repeated));
         let took = start.elapsed();
-        // Generous: this is the unoptimised build beside other work.
-        assert!(took < Duration::from_secs(3), "took {took:?}");
+        // Measured: 0.1 s unoptimised, with the sync. The rest is for a busy machine.
+        assert!(took < Duration::from_secs(1), "took {took:?}");
     }
 }
 
@@ -83,6 +121,20 @@ fn two_handles_in_two_threads_issue_and_work_at_once() {
 }
 
 #[test]
+fn many_can_open_a_new_store_at_once() {
+    for _ in 0..10 {
+        let folder = folder();
+        std::thread::scope(|scope| {
+            for worker in 0..8 {
+                let folder = &folder;
+                scope.spawn(move || store(folder).receipt(&format!("{worker}"), "").unwrap());
+            }
+        });
+        assert_eq!(store(&folder).receipts_after(0, 100).unwrap().len(), 8);
+    }
+}
+
+#[test]
 fn the_end_of_time_is_kept() {
     let folder = folder();
     store(&folder).issue(&Batch::default(), Micros(u64::MAX)).unwrap();
@@ -94,7 +146,7 @@ fn newer_foreign_and_damaged_files_are_refused_and_stay_as_they_are() {
     let folder = folder();
     let path = folder.path().join("store.sqlite");
     drop(store(&folder));
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    Connection::open(&path).unwrap().execute("update numbers set value = 2 where name = 'format'", []).unwrap();
     let error = SqliteStore::open(&path).unwrap_err();
     assert!(matches!(&error, Error::Corrupt(text) if text.contains("version 2")), "{error}");
 
@@ -145,7 +197,7 @@ fn a_journal_keeps_each_partition_in_order() {
 
     let mut journal = store(&folder);
     assert_eq!(journal.load("a").unwrap(), a);
-    assert_eq!(journal.load("b").unwrap(), [b.clone()]);
+    assert_eq!(journal.load("b").unwrap(), std::slice::from_ref(&b));
     assert_eq!(journal.load("c").unwrap(), []);
     journal.append(&a).unwrap();
     journal.append(&[]).unwrap();
