@@ -24,7 +24,7 @@ mod tests;
 use crate::baseline::VolumeRule;
 use crate::model::event::{Event, EventText, KeyKind, split_key};
 use engine::error::Error;
-use engine::keyed::{Context, Logic};
+use engine::keyed::{Context, Logic, Record};
 use engine::state::{RowKey, Timer};
 use judge::Judge;
 use record::{CLOSED, DetectOut, DetectRecord, UserChange};
