@@ -19,3 +19,77 @@ pub const MESSAGE_VALUE_CHARS_MAX: usize = 200;
 
 /// Most lines of evidence in a message to an admin. The audit entry has all of them.
 pub const MESSAGE_EVIDENCE_MAX: usize = 10;
+/// How long the id of an event is remembered, so that a copy has no effect. Not less than the lateness limit, or a late
+/// copy would count again.
+pub const ID_HORIZON: Span = Span::from_hours(1);
+
+/// Most ids remembered per user or app: an event a second for an hour and room for copies; about 25 KB.
+pub const IDS_MAX: usize = 4_096;
+
+/// Most sessions remembered per user: a few devices and the logins of two weeks. The shortest-lived goes first.
+pub const SESSIONS_MAX: usize = 8;
+
+/// A session without an event for this long is forgotten: longer than most holidays.
+pub const SESSION_IDLE: Span = Span::from_days(14);
+
+/// Most user agents whose text is kept per user; two for each session (the current and the one before) always fit.
+pub const AGENTS_MAX: usize = 2 * SESSIONS_MAX;
+
+/// Most bytes kept of a user agent's text. Real ones take 60 to 200.
+pub const AGENT_BYTES_MAX: usize = 256;
+
+/// Most marks of one kind known per user.
+pub const MARKS_MAX: usize = 16;
+
+/// Days on which a mark was seen before it counts as the user's own, and is no longer evicted.
+pub const MARK_DAYS: u8 = 3;
+
+/// A mark that was not seen for this many days is forgotten, so that old devices make room.
+pub const MARK_IDLE_DAYS: u16 = 35;
+
+/// How long an older cookie stamp is nothing odd after a newer one was first seen: parallel requests are under way.
+pub const COOKIE_GRACE: Span = Span::from_secs(120);
+
+/// Most cookie stamps remembered per session. Honest clients rotate far less than this often within the grace; of more,
+/// the newest are not remembered until the older ones have settled.
+pub const STAMPS_MAX: usize = 8;
+
+/// Minutes in the sliding window of volume rules.
+pub const WINDOW_MINUTES: u32 = 60;
+
+/// Minutes of counts kept: the window, and before it the hour in which a late event may still fall.
+pub const RING_MINUTES: u32 = 2 * WINDOW_MINUTES;
+
+/// Most (minute, session) counts kept per user: four sessions in every minute kept. Of more, sessions of one minute are
+/// counted together.
+pub const RING_MAX: usize = 4 * RING_MINUTES as usize;
+
+/// Days of own activity before a user's habit raises their bar: a working week.
+pub const HABIT_DAYS: u8 = 5;
+
+/// A user's own habit raises the bar to at most this many times the org's.
+pub const HABIT_CAP: u64 = 2;
+
+/// A case closes after this long without evidence.
+pub const CASE_QUIET: Span = Span::from_hours(1);
+
+/// Most open cases per user or app: every remembered session with two reasons. Of more, the quietest is closed early.
+pub const CASES_MAX: usize = 2 * SESSIONS_MAX;
+
+/// A user, app or org member without an event for this long is forgotten: a week more than what thresholds rest on.
+pub const USER_IDLE: Span = Span::from_days(35);
+
+/// Days that thresholds are learned from: four of each day of the week.
+pub const BASELINE_DAYS: u32 = 28;
+
+/// How often changes of a distribution are released: often enough for thresholds that lag an hour, rare enough to net.
+pub const BASELINE_STEP: Span = Span::from_mins(10);
+
+/// How long after a threshold was learned it applies. It is the summary of the dataflow's feedback edge.
+pub const THRESHOLD_DELAY: Span = Span::from_hours(1);
+
+/// Samples at which an org's own quantile weighs as much as the platform's prior: a small team for a month.
+pub const PRIOR_SAMPLES: u64 = 200;
+
+/// The quantile of one person's daily peak that thresholds start from, in thousandths.
+pub const QUANTILE_PERMILLE: u64 = 990;

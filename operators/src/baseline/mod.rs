@@ -1,1 +1,162 @@
-//! (to be written)
+//! Thresholds that each org teaches by its own activity, in three stages: [`histograms`] keeps how many user-days have
+//! which peak and releases the net changes, [`distribution`] maintains quantiles of that incrementally, [`thresholds`]
+//! makes of them what detection holds counts against. Owned here: the words the stages speak. Not owned here: counting
+//! (detect does) and the hour by which thresholds lag (the job's feedback edge).
+//!
+//! A sample is one user's highest count of one day in a sliding window, one per user, metric, class and day, so that
+//! one user cannot move a quantile.
+
+pub mod buckets;
+pub mod distribution;
+pub mod histograms;
+pub mod thresholds;
+
+use engine::time::Micros;
+use serde::{Deserialize, Serialize};
+
+/// What is counted per user in a sliding window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Metric {
+    /// Files downloaded within an hour.
+    FileDownloads,
+}
+
+impl Metric {
+    /// The name as it stands in evidence.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Metric::FileDownloads => "file_downloads_1h",
+        }
+    }
+}
+
+/// A class of hours of the week that has thresholds of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Class(pub u8);
+
+impl Class {
+    /// All hours of the week.
+    pub const ALL_HOURS: Class = Class(0);
+}
+
+/// What a distribution is of, within an org.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Subject {
+    /// What was counted.
+    pub metric: Metric,
+    /// In which hours.
+    pub class: Class,
+}
+
+/// A user's sample of a day changed its histogram bucket. The first has no `from`; without `to` it is taken back.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Move {
+    /// Effective time of the event that moved it.
+    pub at: Micros,
+    /// The org.
+    pub org: String,
+    /// Of which distribution.
+    pub subject: Subject,
+    /// Day of the sample, since 1970.
+    pub day: u16,
+    /// Bucket that it leaves.
+    pub from: Option<u16>,
+    /// Bucket that it enters.
+    pub to: Option<u16>,
+}
+
+/// A released change of a distribution.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Delta {
+    /// When it was released.
+    pub at: Micros,
+    /// The org.
+    pub org: String,
+    /// Of which distribution.
+    pub subject: Subject,
+    /// Which bucket, see [`buckets`]; [`buckets::SENTINEL`] only says that the distribution exists.
+    pub bucket: u16,
+    /// Samples that came or, negative, went.
+    pub change: i64,
+}
+
+/// The quantile of a distribution has changed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Quantile {
+    /// When.
+    pub at: Micros,
+    /// The org.
+    pub org: String,
+    /// Of which distribution.
+    pub subject: Subject,
+    /// The quantile's value; zero without samples.
+    pub value: u64,
+    /// How many samples there are.
+    pub samples: u64,
+}
+
+/// A threshold that an org has taught.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Threshold {
+    /// From when it applies: an hour after it was learned.
+    pub at: Micros,
+    /// The org.
+    pub org: String,
+    /// For which counts.
+    pub subject: Subject,
+    /// Counts above it are too many.
+    pub value: u64,
+    /// How many samples it rested on when it was learned.
+    pub samples: u64,
+}
+
+/// How the threshold of a volume rule is made: see [`VolumeRule::threshold`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeRule {
+    /// No threshold is under this count.
+    floor: u64,
+    /// What the quantile is multiplied with, in thousandths.
+    margin: u64,
+    /// The quantile assumed of an org without samples.
+    prior: u64,
+}
+
+impl VolumeRule {
+    /// A rule from its settings; `margin` is rounded to thousandths and is at least 1.
+    pub fn new(floor: u64, margin: f64, prior: u64) -> Self {
+        VolumeRule { floor, margin: (margin.max(1.0) * 1_000.0).round() as u64, prior }
+    }
+
+    /// The larger of the floor and margin x shrunk quantile, where the quantile `q` of `n` samples is shrunk towards
+    /// the prior `p` as (n q + k p) / (n + k) with k = [`crate::limits::PRIOR_SAMPLES`], as in an empirical Bayes
+    /// mean. Rounded down.
+    pub fn threshold(&self, quantile: u64, samples: u64) -> u64 {
+        let (weight, samples) = (u128::from(crate::limits::PRIOR_SAMPLES), u128::from(samples));
+        let sum = samples * u128::from(quantile) + weight * u128::from(self.prior);
+        let scaled = sum.saturating_mul(u128::from(self.margin)) / ((samples + weight) * 1_000);
+        u64::try_from(scaled).unwrap_or(u64::MAX).max(self.floor)
+    }
+
+    /// The threshold of an org that has taught nothing yet.
+    pub fn untaught(&self) -> u64 {
+        self.threshold(0, 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_moves_from_the_prior_to_the_orgs_own_and_never_under_the_floor() {
+        let rule = VolumeRule::new(50, 2.0, 100);
+        assert_eq!(rule.untaught(), 200);
+        assert_eq!(rule.threshold(10, 0), 200);
+        assert_eq!(rule.threshold(40, 200), 140);
+        assert_eq!(rule.threshold(40, 1_000_000), 80);
+        assert_eq!(rule.threshold(3, 1_000_000), 50);
+        assert_eq!(rule.threshold(1_000, 1_800), 1_820);
+        assert_eq!(VolumeRule::new(1, 1.25, 8).threshold(8, 7), 10);
+        assert!(rule.threshold(u64::MAX, u64::MAX) > u64::MAX / 4);
+    }
+}

@@ -87,6 +87,8 @@ pub struct Event {
     pub tls: Option<u64>,
     /// Hash of `context.client` name and system (not the version).
     pub client: Option<u64>,
+    /// Hash of `context.client.version`.
+    pub client_version: Option<u64>,
     /// Hash of `context.device_id`.
     pub device: Option<u64>,
     /// `context.cookie_ts`.

@@ -1,0 +1,121 @@
+//! The thresholds that orgs have taught. Owned here: which were sent, so that nothing is said twice, and the hour until
+//! they apply. An org that has taught nothing has none here; detection then holds to the prior.
+
+use super::{Metric, Quantile, Subject, Threshold, VolumeRule};
+use crate::limits::THRESHOLD_DELAY;
+use engine::error::Error;
+use engine::keyed::{Context, Logic, Record};
+use engine::state::{Row, RowKey};
+use engine::time::{Micros, Span};
+use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+impl Record for Quantile {
+    fn at(&self) -> Micros {
+        self.at
+    }
+
+    fn key(&self) -> RowKey<'_> {
+        RowKey::of(self.org.as_bytes())
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        self.cmp(other)
+    }
+}
+
+/// The thresholds of an org: of each distribution the one in force, and those sent that do not apply yet, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OrgThresholds {
+    sent: BTreeMap<Subject, Vec<Sent>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Sent {
+    at: Micros,
+    value: u64,
+    samples: u64,
+}
+
+impl Row for OrgThresholds {
+    const TYPE: u16 = 22;
+    const VERSION: u16 = 1;
+    const TTL: Option<Span> = None;
+
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.sent.values().map(|sent| 64 + sent.len() * size_of::<Sent>()).sum::<usize>()
+    }
+}
+
+impl OrgThresholds {
+    /// Takes up what a quantile comes to. Returns what is to be sent, if it differs from what was sent last.
+    fn learn(&mut self, now: Micros, quantile: Quantile, rule: &VolumeRule) -> Option<Threshold> {
+        let Quantile { org, subject, value, samples, .. } = quantile;
+        let sent = self.sent.entry(subject).or_default();
+        let in_force = sent.iter().rposition(|sent| sent.at <= now);
+        sent.drain(..in_force.unwrap_or(0));
+        let next = Sent { at: now.plus(THRESHOLD_DELAY), value: rule.threshold(value, samples), samples };
+        if sent.last().is_some_and(|last| last.value == next.value) {
+            return None;
+        }
+        sent.push(next);
+        Some(next.of(org, subject))
+    }
+}
+
+impl Sent {
+    fn of(self, org: String, subject: Subject) -> Threshold {
+        Threshold { at: self.at, org, subject, value: self.value, samples: self.samples }
+    }
+}
+
+/// The third stage: from quantiles to thresholds.
+pub struct Thresholds {
+    downloads: VolumeRule,
+}
+
+impl Thresholds {
+    /// Thresholds by these rules.
+    pub fn new(downloads: VolumeRule) -> Self {
+        Thresholds { downloads }
+    }
+
+    fn rule(&self, metric: Metric) -> &VolumeRule {
+        match metric {
+            Metric::FileDownloads => &self.downloads,
+        }
+    }
+}
+
+impl Logic for Thresholds {
+    type Record = Quantile;
+    type Row = OrgThresholds;
+    type Out = Threshold;
+    const PORTS: usize = 1;
+
+    fn port(_: &Threshold) -> usize {
+        0
+    }
+
+    fn apply(&mut self, quantile: Quantile, context: &mut Context<'_, Self>) -> Result<(), Error> {
+        let row = context.rows.write(quantile.key())?.get_or_insert_default();
+        let rule = self.rule(quantile.subject.metric);
+        if let Some(threshold) = row.learn(context.now, quantile, rule) {
+            context.out.emit(threshold);
+        }
+        Ok(())
+    }
+
+    fn restored(&mut self, context: &mut Context<'_, Self>) -> Result<(), Error> {
+        let Context { now, rows, out, .. } = context;
+        rows.scan(|key, row| {
+            let org = std::str::from_utf8(key.bytes).expect("the key is an org's name");
+            for (subject, sent) in &row.sent {
+                let in_force = sent.iter().rposition(|sent| sent.at <= *now).unwrap_or(0);
+                sent[in_force..].iter().for_each(|sent| out.emit(sent.of(org.to_owned(), *subject)));
+            }
+            Ok(())
+        })
+    }
+}

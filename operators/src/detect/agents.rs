@@ -1,0 +1,161 @@
+//! The texts of a user's agents, for `previous_ua`, and their families, for marks. Owned here: how a text is kept small
+//! and which are kept. An event carries only its agent's hash, so a text is read from the line when it is new.
+
+use super::client::Print;
+use crate::limits::{AGENT_BYTES_MAX, AGENTS_MAX};
+use engine::key;
+use serde::{Deserialize, Serialize};
+
+/// What most agents are made of. Each piece is stored as one byte, its index; part of the format of a row, so pieces are
+/// only ever added, and never more than 32.
+const PIECES: &[&str] = &[
+    "Mozilla/5.0 (",
+    "Windows NT 10.0; Win64; x64",
+    "Macintosh; Intel Mac OS X 10_15_7",
+    "X11; Linux x86_64",
+    "Linux; Android ",
+    "iPhone; CPU iPhone OS ",
+    " like Mac OS X",
+    ") AppleWebKit/537.36 (KHTML, like Gecko) ",
+    ") AppleWebKit/605.1.15 (KHTML, like Gecko) ",
+    "Chrome/",
+    ".0.0.0",
+    " Safari/537.36",
+    " Mobile",
+    " Edg/",
+    "Version/",
+    " Safari/605.1.15",
+    ") Gecko/20100101 Firefox/",
+    "Slack/",
+    " Electron/",
+    "com.tinyspeck.chatlyio/",
+    "Slack_SSB/",
+    "Macintosh; Intel Mac OS X ",
+];
+
+/// One agent that the user was seen with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Agent {
+    print: Print,
+    family: Print,
+    packed: Vec<u8>,
+}
+
+/// The agents of a user's sessions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Agents(Vec<Agent>);
+
+impl Agents {
+    /// Whether this agent is there.
+    pub fn knows(&self, print: Print) -> bool {
+        self.0.iter().any(|agent| agent.print == print)
+    }
+
+    /// Adds an agent by its text. When full, those that `needed` does not name make room; if all are needed the new one
+    /// is not kept, and its text reads as empty.
+    pub fn add(&mut self, print: Print, text: &str, needed: impl Fn(Print) -> bool) {
+        if self.0.len() >= AGENTS_MAX {
+            self.0.retain(|agent| needed(agent.print));
+        }
+        if self.0.len() < AGENTS_MAX {
+            self.0.push(Agent { print, family: family(text), packed: pack(text) });
+        }
+    }
+
+    /// The text of an agent, cut to [`AGENT_BYTES_MAX`]; empty if it is not kept.
+    pub fn text(&self, print: Print) -> String {
+        self.0.iter().find(|agent| agent.print == print).map_or_else(String::new, |agent| unpack(&agent.packed))
+    }
+
+    /// The family of an agent, if it is kept.
+    pub fn family(&self, print: Print) -> Print {
+        self.0.iter().find(|agent| agent.print == print).map_or(Print::default(), |agent| agent.family)
+    }
+
+    /// Roughly the bytes on the heap.
+    pub fn weight(&self) -> usize {
+        self.0.iter().map(|agent| size_of::<Agent>() + agent.packed.capacity()).sum()
+    }
+}
+
+/// The family of an agent: its text without digits, and without the dots and underscores between them, so that all
+/// versions of one client are one.
+pub fn family(text: &str) -> Print {
+    let kept: String = text.chars().filter(|c| !c.is_ascii_digit() && !matches!(c, '.' | '_')).collect();
+    Print::of(Some(key::hash(format!("agent:{kept}").as_bytes())))
+}
+
+fn pack(text: &str) -> Vec<u8> {
+    let mut rest = &text[..text.floor_char_boundary(AGENT_BYTES_MAX)];
+    let mut packed = Vec::with_capacity(32);
+    while let Some(first) = rest.chars().next() {
+        let piece = PIECES.iter().position(|piece| rest.starts_with(piece));
+        let (code, width) = match piece {
+            Some(index) => (index as u8, PIECES[index].len()),
+            // Control characters stand for the pieces; an agent has none of its own.
+            None if first.is_ascii_control() => (b' ', 1),
+            None => {
+                packed.extend_from_slice(&rest.as_bytes()[..first.len_utf8()]);
+                rest = &rest[first.len_utf8()..];
+                continue;
+            }
+        };
+        packed.push(code);
+        rest = &rest[width..];
+    }
+    packed.shrink_to_fit();
+    packed
+}
+
+fn unpack(packed: &[u8]) -> String {
+    let mut text = Vec::with_capacity(AGENT_BYTES_MAX);
+    for byte in packed {
+        match PIECES.get(*byte as usize) {
+            Some(piece) => text.extend_from_slice(piece.as_bytes()),
+            None => text.push(*byte),
+        }
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                          Chrome/131.0.0.0 Safari/537.36";
+
+    #[test]
+    fn a_browsers_agent_takes_a_tenth() {
+        assert_eq!(unpack(&pack(CHROME)), CHROME);
+        assert!(pack(CHROME).len() <= 12, "{}", pack(CHROME).len());
+        assert!(PIECES.len() <= 32);
+    }
+
+    #[test]
+    fn an_upgrade_stays_in_the_family_and_another_system_does_not() {
+        assert_eq!(family(CHROME), family(&CHROME.replace("131", "132")));
+        assert_ne!(family(CHROME), family(&CHROME.replace("Windows NT", "X11; Linux")));
+    }
+
+    #[test]
+    fn needed_agents_stay_when_others_flood() {
+        let mut agents = Agents::default();
+        agents.add(Print(1), CHROME, |_| false);
+        for n in 2..1_000 {
+            agents.add(Print(n), "flood", |print| print == Print(1));
+            assert!(agents.0.len() <= AGENTS_MAX);
+        }
+        assert_eq!(agents.text(Print(1)), CHROME);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back_cut_and_without_control_characters(text in "(\\PC|[\\x00-\\x7f]|Chrome/|Slack/){0,300}") {
+            let cut = &text[..text.floor_char_boundary(AGENT_BYTES_MAX)];
+            let plain: String = cut.chars().map(|c| if c.is_ascii_control() { ' ' } else { c }).collect();
+            prop_assert_eq!(unpack(&pack(&text)), plain);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! `excessive_downloads`: far more files than anybody here downloads within an hour.
+//!
+//! Rule: more successful `file_downloaded` in 60 consecutive minutes than the bar, which is the org's threshold (the
+//! platform's prior while it has taught none), raised by the user's own long habit to at most twice that. Counts stand
+//! in buckets of a minute of event time. A late event counts in its own minute and every window that holds it is judged,
+//! so late arrival raises neither more nor less than arrival in time.
+//!
+//! What a session was raised for is not held against another: downloads of sessions with an open case count only for
+//! those sessions. Else the user who signs in again after a reset would be over the bar with one file. Downloads from
+//! trusted networks count for the org's distribution but are never held against the user.
+//!
+//! A user's highest count of the day is their sample for the org's distribution. The day's sample is taken back when a
+//! case opens, when downloads came through Tor, or when the user is not to be learned from. Bounded by [`RING_MAX`].
+//!
+//! Example: bar 200; 201 files between 12:00 and 12:59 raise at the 201st; 100 at 12:00 and 101 at 13:00 do not.
+
+use super::client::Print;
+use super::marks::day;
+use super::signal::{Bar, BarSource, Signal, Volume};
+use crate::baseline::buckets::bucket;
+use crate::limits::{HABIT_CAP, HABIT_DAYS, RING_MAX, RING_MINUTES, WINDOW_MINUTES};
+use engine::time::{Micros, Span};
+use serde::{Deserialize, Serialize};
+
+/// What is remembered of a user who downloads.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Downloads {
+    ring: Vec<Slot>,
+    sample: Sample,
+    habit: Habit,
+}
+
+/// Downloads of one session in one minute.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Slot {
+    minute: u32,
+    source: Source,
+    count: u32,
+}
+
+/// Whose downloads a slot holds: zero for no session, else a session's print, or one of the two below.
+type Source = u32;
+
+const TRUSTED: Source = u32::MAX;
+const MIXED: Source = u32::MAX - 1;
+
+/// The user's sample of a day for the org's distribution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Sample {
+    day: u16,
+    peak: u32,
+    /// The histogram bucket that was reported.
+    bucket: Option<u16>,
+    /// Nothing is learned from this day any more.
+    spoiled: bool,
+}
+
+/// The user's usual peak: an exponential mean of daily peaks with weight 1/4, in sixteenths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Habit {
+    peak: u32,
+    days: u8,
+}
+
+/// A download to take up.
+#[derive(Clone, Copy, Debug)]
+pub struct Download {
+    /// Event time.
+    pub time: Micros,
+    /// Print of the session, absent if none.
+    pub session: Print,
+    /// Whether it came from a trusted network.
+    pub trusted: bool,
+    /// Whether it may be learned from.
+    pub learned: bool,
+}
+
+/// How a sample changed its histogram bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Day of the sample.
+    pub day: u16,
+    /// Bucket before.
+    pub from: Option<u16>,
+    /// Bucket after.
+    pub to: Option<u16>,
+}
+
+const MINUTE: Span = Span::from_mins(1);
+
+impl Downloads {
+    /// Counts a download and judges it; `has_case` says whether a session has an open case of this reason.
+    pub fn check(&mut self, download: &Download, has_case: impl Fn(Source) -> bool, bar: Bar) -> Option<Signal> {
+        let minute = (download.time.0 / MINUTE.0) as u32;
+        let own = source(download.session);
+        self.count(minute, if download.trusted { TRUSTED } else { own });
+        let held = |slot: &Slot| match slot.source {
+            TRUSTED => download.trusted,
+            other => other == own || !has_case(other),
+        };
+        let (count, end) = self.fullest(minute, held);
+        (count > bar.value).then(|| {
+            let end = Micros(u64::from(end + 1) * MINUTE.0);
+            let start = end.minus(Span(u64::from(WINDOW_MINUTES) * MINUTE.0));
+            Signal::Downloads(Volume { count, start, end, bar })
+        })
+    }
+
+    /// What the user is held against, given the org's threshold.
+    pub fn bar(&self, org: Bar) -> Bar {
+        let usual = u64::from(self.habit.peak) * 3 / 32;
+        if self.habit.days < HABIT_DAYS || usual <= org.value {
+            return org;
+        }
+        Bar { value: usual.min(org.value.saturating_mul(HABIT_CAP)), source: BarSource::Habit, ..org }
+    }
+
+    /// Takes the download that was just counted into the day's sample. `spoiled`: nothing is to be learned of this day.
+    pub fn learn(&mut self, download: &Download, spoiled: bool) -> Option<Moved> {
+        let today = day(download.time);
+        if today < self.sample.day {
+            return None;
+        }
+        if today > self.sample.day {
+            self.habit.close_day(&self.sample);
+            self.sample = Sample { day: today, ..Sample::default() };
+        }
+        self.sample.spoiled |= spoiled || !download.learned;
+        let (peak, _) = self.fullest((download.time.0 / MINUTE.0) as u32, |_| true);
+        self.sample.peak = self.sample.peak.max(u32::try_from(peak).unwrap_or(u32::MAX));
+        let from = self.sample.bucket;
+        let to = (!self.sample.spoiled).then(|| bucket(self.sample.peak));
+        self.sample.bucket = to;
+        (from != to).then_some(Moved { day: today, from, to })
+    }
+
+    /// Roughly the bytes on the heap.
+    pub fn weight(&self) -> usize {
+        self.ring.capacity() * size_of::<Slot>()
+    }
+
+    fn count(&mut self, minute: u32, source: Source) {
+        let newest = self.ring.last().map_or(minute, |slot| slot.minute.max(minute));
+        self.ring.retain(|slot| slot.minute + RING_MINUTES > newest);
+        let slot = self.ring.iter_mut().rfind(|slot| slot.minute == minute && slot.source == source);
+        if let Some(slot) = slot {
+            slot.count += 1;
+            return;
+        }
+        if self.ring.len() >= RING_MAX {
+            self.mix();
+        }
+        let place = self.ring.partition_point(|slot| slot.minute <= minute);
+        self.ring.insert(place, Slot { minute, source, count: 1 });
+    }
+
+    /// Counts the sessions of each minute together; what is left is at most two slots a minute.
+    fn mix(&mut self) {
+        let mut mixed: Vec<Slot> = Vec::with_capacity(RING_MAX);
+        for slot in self.ring.drain(..) {
+            let source = if slot.source == TRUSTED { TRUSTED } else { MIXED };
+            match mixed.iter_mut().rev().take(2).find(|other| other.minute == slot.minute && other.source == source) {
+                Some(other) => other.count += slot.count,
+                None => mixed.push(Slot { source, ..slot }),
+            }
+        }
+        self.ring = mixed;
+    }
+
+    /// The highest count in a window that holds `minute` and ends with a minute in which something counted, and that
+    /// last minute.
+    fn fullest(&self, minute: u32, held: impl Fn(&Slot) -> bool) -> (u64, u32) {
+        let ends = self.ring.iter().map(|slot| slot.minute).filter(|end| (minute..minute + WINDOW_MINUTES).contains(end));
+        let mut best = (0, minute);
+        let mut judged = None;
+        for end in ends {
+            if judged.replace(end) == Some(end) {
+                continue;
+            }
+            let within = self.ring.iter().filter(|slot| slot.minute <= end && slot.minute + WINDOW_MINUTES > end);
+            let count = within.filter(|slot| held(slot)).map(|slot| u64::from(slot.count)).sum();
+            if count > best.0 {
+                best = (count, end);
+            }
+        }
+        best
+    }
+}
+
+/// The source that stands for a session.
+pub fn source(session: Print) -> Source {
+    session.0.min(MIXED - 1)
+}
+
+impl Habit {
+    fn close_day(&mut self, sample: &Sample) {
+        if sample.spoiled || sample.peak == 0 {
+            return;
+        }
+        let peak = sample.peak.min(u32::MAX / 16) * 16;
+        self.peak = if self.days == 0 { peak } else { self.peak - self.peak / 4 + peak / 4 };
+        self.days = self.days.saturating_add(1);
+    }
+}

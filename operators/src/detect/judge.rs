@@ -1,0 +1,363 @@
+//! One event meets its user's state. Owned here: the order of things. Copies first; then every rule, always, so that all
+//! reasons of an event are in one anomaly and no rule's state falls behind; then what is raised; then what is learned.
+//!
+//! A trusted network raises nothing, and what it would have raised is counted. It is learned from all the same, marks
+//! and counts: it is where the org's honest activity mostly comes from, and marks learned there tell the honest user
+//! apart elsewhere. An event by an app on a person's behalf is neither counted for the person nor compared within a
+//! session; what it raises (Tor) stands apart from the person's sessions.
+
+use super::cases::{Case, Cases};
+use super::client::{Client, Print, is_public, network};
+use super::excessive_downloads::{Download, Downloads, source};
+use super::marks::day;
+use super::recent::Noted;
+use super::record::{Active, DetectOut, Late};
+use super::references::{OrgReferences, References};
+use super::session_fingerprint::Sight;
+use super::signal::{Bar, BarSource, Signal};
+use super::state::UserState;
+use super::{DetectSettings, Total, tor};
+use crate::baseline::{Class, Metric, Move, Subject};
+use crate::model::anomaly::{Anomaly, Evidence, Mark, MarkKind};
+use crate::model::event::{Action, Event, EventText, KeyKind};
+use crate::model::id::Id;
+use crate::model::reason::Reason;
+use engine::time::{Micros, Span};
+
+/// An event, its user's state, and where to say what comes of it.
+pub struct Judge<'a> {
+    /// The job's settings.
+    pub settings: &'a DetectSettings,
+    /// Reads the strings of an event.
+    pub read_text: fn(&Event) -> EventText,
+    /// What is looked up.
+    pub references: &'a References,
+    /// The event.
+    pub event: &'a Event,
+    /// Of the user or app that the event's key names.
+    pub state: &'a mut UserState,
+    /// Takes what goes out.
+    pub emit: &'a mut dyn FnMut(DetectOut),
+    /// Running totals, in the order of [`Total`].
+    pub totals: &'a mut [u64],
+}
+
+const DOWNLOADS: Subject = Subject { metric: Metric::FileDownloads, class: Class::ALL_HOURS };
+
+impl Judge<'_> {
+    /// Applies the event. Returns when to be called back about open cases, if a timer is to be armed.
+    pub fn event(&mut self) -> Option<Micros> {
+        match self.state.recent.note(self.event.id_hash, self.event.at) {
+            Noted::Copy => {
+                self.count(Total::Duplicate, 1);
+                return None;
+            }
+            Noted::New(evicted) => self.count(Total::IdsEvicted, evicted),
+        }
+        self.account();
+        if self.event.action == Action::Anomaly {
+            self.imported();
+            return None;
+        }
+        self.remember_agent();
+        let signals = self.signals();
+        let odd = !signals.is_empty();
+        if odd && self.is_trusted() {
+            self.count(Total::SuppressedTrusted, 1);
+        } else if odd {
+            self.raise(&signals);
+        }
+        self.learn_downloads();
+        if !odd {
+            self.learn_marks();
+        }
+        self.state.cases.as_mut().and_then(|cases| cases.arm())
+    }
+
+    fn count(&mut self, total: Total, by: u64) {
+        if self.event.kind == KeyKind::User {
+            self.totals[total as usize] += by;
+        }
+    }
+
+    /// What is counted and told of every event that takes part.
+    fn account(&mut self) {
+        let event = self.event;
+        self.count(Total::Applied, 1);
+        let first_seen = *self.state.first_seen.get_or_insert(event.at);
+        if event.action == Action::Unknown {
+            self.count(Total::UnknownActions, 1);
+        }
+        if event.kind != KeyKind::User {
+            return;
+        }
+        let (org, user) = event.names();
+        if event.is_late() {
+            self.count(Total::Late, 1);
+            (self.emit)(DetectOut::Late(Late {
+                at: event.at,
+                partition: event.partition,
+                position: event.position,
+                id: String::from_utf8_lossy(event.id()).into_owned(),
+                org: org.to_owned(),
+                behind_ms: event.behind.millis(),
+            }));
+        }
+        let hour = (event.at.0 / Span::from_hours(1).0) as u32;
+        if !event.by_app && hour > self.state.active_hour {
+            self.state.active_hour = hour;
+            let active = Active { at: event.at, org: org.to_owned(), user: user.to_owned(), first_seen };
+            (self.emit)(DetectOut::Active(active));
+        }
+    }
+
+    fn org(&self) -> Option<&OrgReferences> {
+        self.references.org(self.event.names().0)
+    }
+
+    fn is_trusted(&self) -> bool {
+        self.org().is_some_and(|org| org.trusts(self.event))
+    }
+
+    fn is_tor(&self) -> bool {
+        tor::check(self.event, self.references).is_some()
+    }
+
+    /// The session that the event belongs to; an app's events belong to none of the person's.
+    fn session(&self) -> Option<u64> {
+        self.event.session.filter(|_| self.is_persons())
+    }
+
+    fn is_persons(&self) -> bool {
+        self.event.kind == KeyKind::User && !self.event.by_app
+    }
+
+    /// Keeps the text of an agent that is new: this is the only moment at which it can be read.
+    fn remember_agent(&mut self) {
+        let agent = Print::of(self.event.agent);
+        if self.is_persons() && agent.is_some() && !self.state.agents.knows(agent) {
+            let text = (self.read_text)(self.event);
+            let UserState { agents, sessions, .. } = &mut *self.state;
+            agents.add(agent, &text.ua, |print| sessions.need(print));
+        }
+    }
+
+    /// All rules, each evaluated whatever the others say.
+    fn signals(&mut self) -> Vec<Signal> {
+        let fingerprint = self.fingerprint();
+        let downloads = self.downloads();
+        tor::check(self.event, self.references).into_iter().chain(fingerprint).chain(downloads).collect()
+    }
+
+    fn fingerprint(&mut self) -> Option<Signal> {
+        let (event, id) = (self.event, self.session()?);
+        let client = Client::of(event);
+        let agent = Print::of(event.agent);
+        let UserState { sessions, cases, .. } = &mut *self.state;
+        let has_case = |id| cases.as_ref().is_some_and(|cases| cases.touch(Some(id)));
+        let (session, evicted) = sessions.open(id, event.at, event.time, client, has_case);
+        let newest = session.newest;
+        let signal = if event.time < newest {
+            None
+        } else {
+            session.newest = event.time;
+            let agent_changed = session.had_other(agent);
+            session.follow(event.ip, agent);
+            session.holders.check(&Sight { time: event.time, client, cookie: event.cookie, agent_changed }, newest)
+        };
+        self.count(Total::SessionsEvicted, u64::from(evicted));
+        signal
+    }
+
+    fn downloads(&mut self) -> Option<Signal> {
+        let download = self.download()?;
+        let taught = self.org().and_then(|org| org.taught(DOWNLOADS));
+        let bar = taught.map_or(
+            Bar { value: self.settings.downloads.untaught(), source: BarSource::Prior, samples: 0 },
+            |taught| Bar { value: taught.value, source: BarSource::Org, samples: taught.samples },
+        );
+        let UserState { downloads, cases, .. } = &mut *self.state;
+        let downloads = downloads.get_or_insert_default();
+        let bar = downloads.bar(bar);
+        let has_case = |slot| {
+            let of_slot = |session: Option<u64>| source(Print::of(session)) == slot;
+            cases.as_ref().is_some_and(|cases| cases.has(Reason::ExcessiveDownloads, of_slot))
+        };
+        downloads.check(&download, has_case, bar)
+    }
+
+    /// The download that the event is, if it is one that counts here.
+    fn download(&self) -> Option<Download> {
+        let event = self.event;
+        let counts = event.kind == KeyKind::App || !event.by_app;
+        (event.action == Action::FileDownloaded && event.ok && counts).then(|| Download {
+            time: event.time,
+            session: Print::of(self.session()),
+            trusted: self.is_trusted(),
+            learned: self.is_learned_from(Reason::ExcessiveDownloads),
+        })
+    }
+
+    /// Whether the org's thresholds may learn from this event: not from apps, bots, external or excluded users, or
+    /// anonymised networks.
+    fn is_learned_from(&self, reason: Reason) -> bool {
+        let standing = self.state.standing;
+        let external = standing.map_or(self.event.is_external == Some(true), |standing| standing.is_external);
+        let excluded = self.org().is_some_and(|org| org.excludes(self.event.names().1, reason));
+        self.is_persons()
+            && !external
+            && !standing.is_some_and(|standing| standing.is_bot)
+            && !excluded
+            && !self.state.is_exempt(reason)
+            && !self.is_tor()
+    }
+
+    fn learn_downloads(&mut self) {
+        let Some(download) = self.download() else { return };
+        let has_case = |cases: &Cases| cases.has(Reason::ExcessiveDownloads, |_| true);
+        let spoiled = self.state.cases.as_deref().is_some_and(has_case);
+        let moved = self.state.downloads.as_mut().and_then(|downloads: &mut Box<Downloads>| {
+            downloads.learn(&download, spoiled)
+        });
+        if let Some(moved) = moved {
+            (self.emit)(DetectOut::Move(Move {
+                at: self.event.at,
+                org: self.event.names().0.to_owned(),
+                subject: DOWNLOADS,
+                day: moved.day,
+                from: moved.from,
+                to: moved.to,
+            }));
+        }
+    }
+
+    /// The marks of the event: the TLS fingerprint, or the agent's family where there is none; the measured client; the
+    /// network.
+    fn marks(&self) -> impl Iterator<Item = (MarkKind, Print)> + use<> {
+        let tls = Print::of(self.event.tls);
+        let family = || self.state.agents.family(Print::of(self.event.agent));
+        let marks = [
+            (MarkKind::Tls, if tls.is_some() { tls } else { family() }),
+            (MarkKind::Client, Print::of(self.event.client)),
+            (MarkKind::Network, network(self.event)),
+        ];
+        marks.into_iter().filter(|(_, print)| print.is_some())
+    }
+
+    /// Counts the day for the event's marks, unless somebody else may be behind it.
+    fn learn_marks(&mut self) {
+        let public = self.event.ip.is_some_and(is_public);
+        let session = self.session();
+        let in_case = self.state.cases.as_ref().is_some_and(|cases| cases.touch(session));
+        if !public || in_case || !self.is_persons() || self.is_tor() {
+            return;
+        }
+        let today = day(self.event.time);
+        for (kind, print) in self.marks() {
+            let evicted = self.state.marks.learn(kind, print, today);
+            self.count(Total::MarksEvicted, u64::from(evicted));
+        }
+    }
+
+    /// Notes what was found on the cases it belongs to, and raises the rest as one anomaly.
+    fn raise(&mut self, signals: &[Signal]) {
+        let (at, time, session) = (self.event.at, self.event.time, self.session());
+        let fresh: Vec<Signal> = {
+            let cases = self.state.cases.get_or_insert_default();
+            signals.iter().filter(|signal| !cases.note(session, signal.reason(), at, time)).copied().collect()
+        };
+        if fresh.is_empty() {
+            return;
+        }
+        let text = (self.read_text)(self.event);
+        let evidence = fresh.iter().flat_map(|signal| signal.evidence(&text, time)).collect();
+        let mut reasons: Vec<Reason> = fresh.iter().map(Signal::reason).collect();
+        reasons.sort_unstable();
+        let anomaly = self.anomaly(&text, reasons, evidence, false);
+        for reason in &anomaly.reasons {
+            self.open_case(&anomaly, *reason);
+        }
+        (self.emit)(DetectOut::Anomaly(Box::new(anomaly)));
+    }
+
+    fn open_case(&mut self, anomaly: &Anomaly, reason: Reason) {
+        let session = self.session();
+        let case = Case {
+            session,
+            session_id: anomaly.session.clone().filter(|_| session.is_some()),
+            reason,
+            anomaly_id: anomaly.id.clone(),
+            count: 1,
+            first: self.event.time,
+            last: self.event.time,
+            quiet_since: self.event.at,
+            actor: anomaly.actor.clone(),
+            place: anomaly.place.clone(),
+        };
+        if let Some(evicted) = self.state.cases.get_or_insert_default().open(case) {
+            self.count(Total::CasesEvicted, 1);
+            let (org, user) = self.event.names();
+            let closed = evicted.close(self.event.at, self.event.kind, org, user);
+            (self.emit)(DetectOut::CaseClosed(Box::new(closed)));
+        }
+    }
+
+    /// An anomaly found elsewhere is counted, and raised if the job says so. It is a report, not an act of the user's:
+    /// no rule looks at it, and repetition is for its finder to judge.
+    fn imported(&mut self) {
+        self.count(Total::ImportedAnomalies, 1);
+        if !self.settings.respond_to_imported || self.event.kind != KeyKind::User {
+            return;
+        }
+        let text = (self.read_text)(self.event);
+        let mut reasons: Vec<Reason> = text.reasons.iter().filter_map(|code| code.parse().ok()).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        if reasons.is_empty() {
+            return;
+        }
+        let evidence = reasons.iter().map(|reason| Evidence {
+            reason: reason.code().to_owned(),
+            metric: "imported".to_owned(),
+            event_ids: vec![text.id.clone()],
+            ..Evidence::default()
+        });
+        let anomaly = self.anomaly(&text, reasons.clone(), evidence.collect(), true);
+        (self.emit)(DetectOut::Anomaly(Box::new(anomaly)));
+    }
+
+    fn anomaly(&self, text: &EventText, reasons: Vec<Reason>, evidence: Vec<Evidence>, imported: bool) -> Anomaly {
+        let event = self.event;
+        let (org, user) = event.names();
+        let kind: &[u8] = match event.kind {
+            KeyKind::User => b"user",
+            KeyKind::App => b"app",
+        };
+        let session = self.session().and_then(|id| self.state.sessions.get(id));
+        let today = day(event.time);
+        let known = |(kind, print)| Mark { kind, known: self.state.marks.knows(kind, print, today) };
+        Anomaly {
+            id: Id::of("anomaly", &[org.as_bytes(), kind, user.as_bytes(), event.id()]),
+            at: event.at,
+            time: event.time,
+            org: org.to_owned(),
+            user: user.to_owned(),
+            kind: event.kind,
+            reasons,
+            evidence,
+            actor: text.actor.clone(),
+            place: text.location.clone(),
+            ua: text.ua.clone(),
+            session: text.session_id.clone(),
+            ip_address: text.ip_address.clone(),
+            previous_ip_address: session.map_or_else(String::new, |session| session.previous_ip()),
+            previous_ua: session.map_or_else(String::new, |session| self.state.agents.text(session.previous_agent())),
+            location: text.country.clone().unwrap_or_default(),
+            first_seen: session.map_or(event.at, |session| session.first_seen),
+            marks: self.marks().map(known).collect(),
+            by_app: event.by_app,
+            is_external: event.is_external,
+            imported,
+        }
+    }
+}

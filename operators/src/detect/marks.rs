@@ -1,0 +1,112 @@
+//! The marks by which a user is known: TLS fingerprints (else agent families), measured clients, networks, and on how
+//! many days each was seen outside any case. Owned here: counting days and eviction. Who may teach a mark is decided
+//! where events are applied.
+
+use super::client::Print;
+use crate::limits::{MARK_DAYS, MARK_IDLE_DAYS, MARKS_MAX};
+use crate::model::anomaly::MarkKind;
+use engine::time::{Micros, Span};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct KnownMark {
+    kind: u8,
+    days: u8,
+    last_day: u16,
+    print: Print,
+}
+
+/// The marks of one user, at most [`MARKS_MAX`] of each kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KnownMarks(Vec<KnownMark>);
+
+/// The day of a point in time, since 1970.
+pub fn day(at: Micros) -> u16 {
+    (at.0 / Span::from_days(1).0) as u16
+}
+
+impl KnownMarks {
+    /// Counts a day for a mark. Returns whether another mark had to go for it, or it found no room itself: a mark goes
+    /// only for one at least as young, least established first, and never once it was seen on [`MARK_DAYS`] days.
+    pub fn learn(&mut self, kind: MarkKind, print: Print, today: u16) -> bool {
+        if let Some(mark) = self.0.iter_mut().find(|mark| mark.kind == kind as u8 && mark.print == print) {
+            if mark.last_day < today {
+                mark.days = if forgotten(mark, today) { 1 } else { mark.days.saturating_add(1) };
+                mark.last_day = today;
+            }
+            return false;
+        }
+        self.0.retain(|mark| !forgotten(mark, today));
+        let of_kind = self.0.iter().filter(|mark| mark.kind == kind as u8).count();
+        let full = of_kind >= MARKS_MAX;
+        if full && !self.evict(kind) {
+            return true;
+        }
+        self.0.push(KnownMark { kind: kind as u8, days: 1, last_day: today, print });
+        full
+    }
+
+    /// Whether the user was known by the mark on at least [`MARK_DAYS`] days before today.
+    pub fn knows(&self, kind: MarkKind, print: Print, today: u16) -> bool {
+        self.0
+            .iter()
+            .filter(|mark| mark.kind == kind as u8 && mark.print == print && !forgotten(mark, today))
+            .any(|mark| mark.days - u8::from(mark.last_day >= today) >= MARK_DAYS)
+    }
+
+    /// Roughly the bytes on the heap.
+    pub fn weight(&self) -> usize {
+        self.0.capacity() * size_of::<KnownMark>()
+    }
+
+    fn evict(&mut self, kind: MarkKind) -> bool {
+        let young = self.0.iter().enumerate().filter(|(_, mark)| mark.kind == kind as u8 && mark.days < MARK_DAYS);
+        let least = young.min_by_key(|(_, mark)| (mark.days, mark.last_day, mark.print)).map(|(index, _)| index);
+        least.map(|index| self.0.remove(index)).is_some()
+    }
+}
+
+fn forgotten(mark: &KnownMark, today: u16) -> bool {
+    mark.last_day.saturating_add(MARK_IDLE_DAYS) < today
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_known_after_three_earlier_days() {
+        let mut marks = KnownMarks::default();
+        for (today, known) in [(10, false), (11, false), (12, false), (13, true)] {
+            assert_eq!(marks.knows(MarkKind::Tls, Print(5), today), known, "day {today}");
+            marks.learn(MarkKind::Tls, Print(5), today);
+            marks.learn(MarkKind::Tls, Print(5), today);
+            assert_eq!(marks.knows(MarkKind::Tls, Print(5), today), known, "day {today}");
+        }
+        assert!(!marks.knows(MarkKind::Client, Print(5), 13));
+        assert!(!marks.knows(MarkKind::Tls, Print(5), 13 + MARK_IDLE_DAYS + 1));
+    }
+
+    #[test]
+    fn a_flood_of_new_marks_never_takes_an_established_one() {
+        let mut marks = KnownMarks::default();
+        for today in 0..3 {
+            marks.learn(MarkKind::Network, Print(1), today);
+        }
+        let evicted = (100..10_000).filter(|print| marks.learn(MarkKind::Network, Print(*print), 3)).count();
+        assert!(marks.knows(MarkKind::Network, Print(1), 3));
+        assert_eq!(marks.0.len(), MARKS_MAX);
+        assert_eq!(evicted, 9_900 - (MARKS_MAX - 1));
+    }
+
+    #[test]
+    fn when_all_are_established_a_new_one_waits_until_one_is_forgotten() {
+        let mut marks = KnownMarks::default();
+        for today in 0..3 {
+            (0..MARKS_MAX as u32).for_each(|n| assert!(!marks.learn(MarkKind::Tls, Print(1 + n), today)));
+        }
+        assert!(marks.learn(MarkKind::Tls, Print(99), 3));
+        assert!((0..MARKS_MAX as u32).all(|n| marks.knows(MarkKind::Tls, Print(1 + n), 3)));
+        assert!(!marks.learn(MarkKind::Tls, Print(99), 3 + MARK_IDLE_DAYS));
+    }
+}

@@ -1,0 +1,124 @@
+//! What is remembered of each session of a user. Owned here: when sessions go, and which address and agent came before.
+//! What a change of client means is the rule's (`session_fingerprint`).
+
+use super::client::{Client, Print};
+use super::session_fingerprint::Holders;
+use crate::limits::{SESSION_IDLE, SESSIONS_MAX};
+use engine::time::Micros;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// One session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// Hash of its id.
+    pub id: u64,
+    /// Effective time of its first event.
+    pub first_seen: Micros,
+    /// Event time of its newest event.
+    pub newest: Micros,
+    /// Who holds it.
+    pub holders: Holders,
+    ip: Option<IpAddr>,
+    previous_ip: Option<IpAddr>,
+    agent: Print,
+    previous_agent: Print,
+}
+
+impl Session {
+    fn new(id: u64, at: Micros, time: Micros, client: Client) -> Self {
+        Session {
+            id,
+            first_seen: at,
+            newest: time,
+            holders: Holders::new(client),
+            ip: None,
+            previous_ip: None,
+            agent: Print::default(),
+            previous_agent: Print::default(),
+        }
+    }
+
+    /// Takes over address and agent of an event that is no older than the newest.
+    pub fn follow(&mut self, ip: Option<IpAddr>, agent: Print) {
+        if ip.is_some() && ip != self.ip {
+            self.previous_ip = self.ip.or(self.previous_ip);
+            self.ip = ip;
+        }
+        if agent.is_some() && agent != self.agent {
+            if self.agent.is_some() {
+                self.previous_agent = self.agent;
+            }
+            self.agent = agent;
+        }
+    }
+
+    /// Whether the session's agent was another one until now.
+    pub fn had_other(&self, agent: Print) -> bool {
+        agent.differs(self.agent)
+    }
+
+    /// Whether the session needs the text of this agent.
+    pub fn needs(&self, agent: Print) -> bool {
+        self.agent == agent || self.previous_agent == agent
+    }
+
+    /// The address before the last change, empty if it never changed.
+    pub fn previous_ip(&self) -> String {
+        self.previous_ip.map_or_else(String::new, |ip| ip.to_string())
+    }
+
+    /// The agent before the last change, if it changed.
+    pub fn previous_agent(&self) -> Print {
+        self.previous_agent
+    }
+}
+
+/// The sessions of one user, at most [`SESSIONS_MAX`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sessions(Vec<Session>);
+
+impl Sessions {
+    /// The session, if it is remembered.
+    pub fn get(&self, id: u64) -> Option<&Session> {
+        self.0.iter().find(|session| session.id == id)
+    }
+
+    /// The session, new if need be, and whether another was evicted for it. The one that goes is without an open case
+    /// where there is one, then the one that was used over the shortest time, then the one that was used least recently.
+    pub fn open(
+        &mut self,
+        id: u64,
+        at: Micros,
+        time: Micros,
+        client: Client,
+        has_case: impl Fn(u64) -> bool,
+    ) -> (&mut Session, bool) {
+        if let Some(place) = self.0.iter().position(|session| session.id == id) {
+            return (&mut self.0[place], false);
+        }
+        self.0.retain(|session| time.since(session.newest) < SESSION_IDLE);
+        let full = self.0.len() >= SESSIONS_MAX;
+        if full {
+            let established = |session: &Session| {
+                let span = session.newest.since(session.first_seen);
+                (has_case(session.id), span, session.newest, session.id)
+            };
+            let least = self.0.iter().enumerate().min_by_key(|(_, session)| established(session));
+            let place = least.expect("a full list has one").0;
+            self.0.remove(place);
+        }
+        self.0.push(Session::new(id, at, time, client));
+        (self.0.last_mut().expect("just pushed"), full)
+    }
+
+    /// Whether any session needs the text of this agent.
+    pub fn need(&self, agent: Print) -> bool {
+        self.0.iter().any(|session| session.needs(agent))
+    }
+
+    /// Roughly the bytes on the heap.
+    pub fn weight(&self) -> usize {
+        self.0.iter().map(|session| size_of::<Session>() + session.holders.weight()).sum()
+    }
+}

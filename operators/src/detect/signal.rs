@@ -1,0 +1,156 @@
+//! What a rule says of an event, before it is known whether anybody needs to hear it. Owned here: which reason a signal
+//! is, and its evidence for people, which is written only when an anomaly is raised.
+
+use crate::model::anomaly::Evidence;
+use crate::model::event::EventText;
+use crate::model::reason::Reason;
+use engine::time::Micros;
+
+/// What a rule found in one event.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Signal {
+    /// The address is a Tor exit node.
+    Tor,
+    /// A stamp was presented that had been superseded.
+    StaleCookie {
+        /// The stamp presented.
+        stamp: Micros,
+        /// A newer one.
+        newer: Micros,
+        /// When the newer one was first seen.
+        since: Micros,
+    },
+    /// The session's own client and another one present stamps in turn.
+    TwoHolders {
+        /// The stamp presented.
+        stamp: Micros,
+    },
+    /// Another client than the session had.
+    ClientChanged(Change),
+    /// Too many files downloaded.
+    Downloads(Volume),
+}
+
+/// What of a client changed within its session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// The TLS fingerprint.
+    pub tls: bool,
+    /// The measured name or system.
+    pub client: bool,
+    /// The device.
+    pub device: bool,
+}
+
+impl Change {
+    /// Whether anything changed.
+    pub fn any(self) -> bool {
+        self.tls || self.client || self.device
+    }
+}
+
+/// A count in a sliding window, and what it was held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// The count.
+    pub count: u64,
+    /// Where the window starts.
+    pub start: Micros,
+    /// Where it ends.
+    pub end: Micros,
+    /// What it was held against.
+    pub bar: Bar,
+}
+
+/// What a count is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bar {
+    /// Counts above it are too many.
+    pub value: u64,
+    /// Where it comes from.
+    pub source: BarSource,
+    /// How many samples it rests on.
+    pub samples: u64,
+}
+
+/// Where a threshold comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BarSource {
+    /// The platform's prior: the org has taught nothing yet.
+    Prior,
+    /// The org's own distribution.
+    Org,
+    /// The user's own habit, within the org's cap.
+    Habit,
+}
+
+impl BarSource {
+    fn name(self) -> &'static str {
+        match self {
+            BarSource::Prior => "prior",
+            BarSource::Org => "org",
+            BarSource::Habit => "habit",
+        }
+    }
+}
+
+impl Signal {
+    /// Which reason it is.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Signal::Tor => Reason::Tor,
+            Signal::StaleCookie { .. } | Signal::TwoHolders { .. } | Signal::ClientChanged(_) => {
+                Reason::SessionFingerprint
+            }
+            Signal::Downloads(_) => Reason::ExcessiveDownloads,
+        }
+    }
+
+    /// What to show for it, given the strings of the event.
+    pub fn evidence(&self, text: &EventText, time: Micros) -> Vec<Evidence> {
+        let blank = |metric: &str, observed: String, threshold: String, source: &str| Evidence {
+            reason: self.reason().code().to_owned(),
+            metric: metric.to_owned(),
+            observed,
+            threshold,
+            threshold_source: source.to_owned(),
+            event_ids: vec![text.id.clone()],
+            ..Evidence::default()
+        };
+        match *self {
+            Signal::Tor => {
+                vec![blank("tor_exit", text.ip_address.clone(), String::new(), "threat_list:tor_exit")]
+            }
+            Signal::StaleCookie { stamp, newer, since } => {
+                let observed = format!("stamp {stamp}, superseded by {newer} for {}", seconds(time.since(since).0));
+                let grace = seconds(crate::limits::COOKIE_GRACE.0);
+                let one = blank("stale_cookie", observed, grace, "fixed");
+                vec![Evidence { window_start: Some(since), window_end: Some(time), ..one }]
+            }
+            Signal::TwoHolders { stamp } => {
+                let observed = format!("stamp {stamp} again, while the session's own client presents older ones");
+                vec![blank("two_holders", observed, String::new(), "session")]
+            }
+            Signal::ClientChanged(change) => {
+                let client = [&text.client_name, &text.client_os].map(|part| part.as_deref().unwrap_or_default());
+                let traits = [
+                    (change.tls, "tls_fingerprint", text.tls_fingerprint.clone().unwrap_or_default()),
+                    (change.client, "client", client.join(" ").trim().to_owned()),
+                    (change.device, "device_id", text.device_id.clone().unwrap_or_default()),
+                ];
+                let changed = traits.into_iter().filter(|(changed, ..)| *changed);
+                changed.map(|(_, metric, value)| blank(metric, value, "unchanged".to_owned(), "session")).collect()
+            }
+            Signal::Downloads(Volume { count, start, end, bar }) => {
+                let metric = crate::baseline::Metric::FileDownloads.name();
+                let one = blank(metric, count.to_string(), bar.value.to_string(), bar.source.name());
+                let samples = Some(bar.samples);
+                vec![Evidence { samples, window_start: Some(start), window_end: Some(end), ..one }]
+            }
+        }
+    }
+}
+
+fn seconds(micros: u64) -> String {
+    format!("{} s", micros / 1_000_000)
+}

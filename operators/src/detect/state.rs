@@ -1,0 +1,68 @@
+//! What detection remembers of one user or app. Owned here: the row, its bounds and its size. What is rare (downloads,
+//! open cases) is boxed, so that the ordinary user's row stays small.
+
+use super::agents::Agents;
+use super::cases::Cases;
+use super::excessive_downloads::Downloads;
+use super::marks::KnownMarks;
+use super::record::Standing;
+use super::recent::RecentIds;
+use super::sessions::Sessions;
+use crate::limits::USER_IDLE;
+use crate::model::reason::Reason;
+use engine::state::Row;
+use engine::time::{Micros, Span};
+use serde::{Deserialize, Serialize};
+
+/// The row of a user or app.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UserState {
+    /// Effective time of the first event, if there was one.
+    pub first_seen: Option<Micros>,
+    /// Hour in which the user was last reported as active.
+    pub active_hour: u32,
+    /// What the directory says. Forgotten with the row, after [`USER_IDLE`].
+    pub standing: Option<Standing>,
+    /// Reasons for which a group of the user's is excluded, as bits in the order of [`Reason::ALL`].
+    exempt: u32,
+    /// Events had lately.
+    pub recent: RecentIds,
+    /// Sessions.
+    pub sessions: Sessions,
+    /// Texts of their agents.
+    pub agents: Agents,
+    /// Marks that the user is known by.
+    pub marks: KnownMarks,
+    /// Downloads, if there were any.
+    pub downloads: Option<Box<Downloads>>,
+    /// Open cases, if there are any.
+    pub cases: Option<Box<Cases>>,
+}
+
+impl UserState {
+    /// Whether a group of the user's is excluded for a reason.
+    pub fn is_exempt(&self, reason: Reason) -> bool {
+        self.exempt & 1 << reason as u32 != 0
+    }
+
+    /// Notes that a group of the user's is excluded for a reason, or no longer.
+    pub fn set_exempt(&mut self, reason: Reason, on: bool) {
+        self.exempt = self.exempt & !(1 << reason as u32) | u32::from(on) << reason as u32;
+    }
+}
+
+impl Row for UserState {
+    const TYPE: u16 = 20;
+    const VERSION: u16 = 1;
+    const TTL: Option<Span> = Some(USER_IDLE);
+
+    fn weight(&self) -> usize {
+        size_of::<Self>()
+            + self.recent.weight()
+            + self.sessions.weight()
+            + self.agents.weight()
+            + self.marks.weight()
+            + self.downloads.as_ref().map_or(0, |downloads| size_of::<Downloads>() + downloads.weight())
+            + self.cases.as_ref().map_or(0, |cases| size_of::<Cases>() + cases.weight())
+    }
+}
