@@ -1,7 +1,7 @@
 //! The judgement: what belongs to which label, and what that makes of it.
 
 use super::read::{Audit, DecisionLine, Mention};
-use super::report::{Decisions, DifficultyRow, Finding, FINDINGS_MAX, ReasonRow, Report, Responses, share};
+use super::report::{Decisions, DifficultyRow, FINDINGS_MAX, Finding, ReasonRow, Report, Responses, share};
 use crate::model::decision::Outcome;
 use crate::model::reason::Reason;
 use crate::sample::label::{Difficulty, Kind, Label};
@@ -259,9 +259,13 @@ impl<'a> Judge<'a> {
         let mut by_difficulty: BTreeMap<Difficulty, DifficultyRow> = BTreeMap::new();
         let mut delays = Vec::new();
         for (index, label) in &labels {
-            let row = by_difficulty
-                .entry(label.difficulty)
-                .or_insert_with(|| DifficultyRow { difficulty: label.difficulty, planted: 0, found: 0, missed: 0, recall: None });
+            let row = by_difficulty.entry(label.difficulty).or_insert_with(|| DifficultyRow {
+                difficulty: label.difficulty,
+                planted: 0,
+                found: 0,
+                missed: 0,
+                recall: None,
+            });
             row.planted += 1;
             match self.found.get(&(*index, reason)) {
                 Some(at) => {
@@ -272,8 +276,10 @@ impl<'a> Judge<'a> {
             }
         }
         delays.sort_unstable();
-        let by_difficulty: Vec<_> =
-            by_difficulty.into_values().map(|row| DifficultyRow { recall: share(row.found, row.planted), ..row }).collect();
+        let by_difficulty: Vec<_> = by_difficulty
+            .into_values()
+            .map(|row| DifficultyRow { recall: share(row.found, row.planted), ..row })
+            .collect();
         let (count, found) = (labels.len() as u64, delays.len() as u64);
         let wrong = tally.look_alike + tally.unlabelled;
         Some(ReasonRow {

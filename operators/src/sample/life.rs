@@ -160,12 +160,12 @@ fn downloads(
 /// The nightly export of an app on somebody's behalf: about the same number every night.
 fn export(dice: &mut Dice, org: &Org, person: &Person, start: Micros, out: &mut Vec<Act>) {
     let address = Some(Address { country: "IE", ..network::vpn(org.index) });
-    let origin =
-        Origin { address, client: None, tls: None, device: None, session: None, cookie: None, app: true };
+    let origin = Origin { address, client: None, tls: None, device: None, session: None, cookie: None, app: true };
     let mut at = start.plus(Span::from_mins(10));
     for _ in 0..dice.between(130, 140) {
         let verb = Verb::Download { file: dice.below(9_000), ok: true };
-        out.push(Act { at: at_precision(org, at), arrives: at, person: person.number, verb, origin });
+        let sent = at_precision(org, at);
+        out.push(Act { at: sent, arrives: sent, person: person.number, verb, origin });
         at = at.plus(Span::from_millis(dice.between(4_000, 12_000)));
     }
 }

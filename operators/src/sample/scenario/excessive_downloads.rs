@@ -19,11 +19,7 @@ const fn scene(name: &'static str, note: &'static str, play: fn(&mut Stage<'_>) 
 }
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    scene(
-        "downloads_thief",
-        "A thief with a stolen password downloads ten times what the rule should see.",
-        thief,
-    ),
+    scene("downloads_thief", "A thief with a stolen password downloads ten times what the rule should see.", thief),
     scene(
         "downloads_leaver",
         "Someone about to leave downloads three to five times the org's high quantile from the own desktop.",
@@ -82,10 +78,11 @@ fn too_many(stage: &Stage<'_>, begin: Micros, count: u64, minutes: u64) -> Micro
     times(begin, count, minutes).nth(bar).expect("bursts are larger than the bar")
 }
 
-/// An attack that begins before it can be told.
+/// An attack that begins before it can be told. The window slides on for an hour after it.
 fn attack(stage: &Stage<'_>, difficulty: Difficulty, begin: Micros, first: Micros) -> Label {
     let tolerated = vec![Reason::UnexpectedApiCallVolume, Reason::UnexpectedScraping];
-    Label { start: begin, tolerated, ..stage.attack(Reason::ExcessiveDownloads, difficulty, first) }
+    let end = stage.last().plus(Span::from_mins(61)).min(stage.world.calendar.end());
+    Label { start: begin, end, tolerated, ..stage.attack(Reason::ExcessiveDownloads, difficulty, first) }
 }
 
 fn thief(stage: &mut Stage<'_>) -> Label {

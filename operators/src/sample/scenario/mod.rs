@@ -21,8 +21,7 @@ use engine::time::{Micros, Span};
 use std::collections::BTreeMap;
 
 /// Every family of scenarios.
-const FAMILIES: [&[Scenario]; 3] =
-    [tor::SCENARIOS, session_fingerprint::SCENARIOS, excessive_downloads::SCENARIOS];
+const FAMILIES: [&[Scenario]; 3] = [tor::SCENARIOS, session_fingerprint::SCENARIOS, excessive_downloads::SCENARIOS];
 
 /// Something to plant.
 pub(super) struct Scenario {
@@ -81,9 +80,10 @@ pub(super) fn cast(world: &World) -> Vec<Plant> {
                 Some(role) => free.iter().position(|n| world.people[*n].role == role).map(|i| free[i]),
                 None => Some(org.index * users),
             };
-            let whole_org_again = scenario.role.is_none() && plants.iter().any(|p: &Plant| {
-                p.scenario.name == scenario.name && world.people[p.person].org == org.index
-            });
+            let whole_org_again = scenario.role.is_none()
+                && plants
+                    .iter()
+                    .any(|p: &Plant| p.scenario.name == scenario.name && world.people[p.person].org == org.index);
             let Some(person) = person.filter(|_| (scenario.fits)(org) && !whole_org_again) else { continue };
             if scenario.role.is_some() {
                 free.retain(|n| *n != person);
@@ -106,9 +106,9 @@ fn hour_for(
     dice: &mut Dice,
 ) -> u64 {
     let hours: Vec<_> = match when {
-        When::Work(latest) => (0..12)
-            .map(|_| dice.pick(days) * 24 + person.working_hour(dice.between(1, latest)))
-            .collect(),
+        When::Work(latest) => {
+            (0..12).map(|_| dice.pick(days) * 24 + person.working_hour(dice.between(1, latest))).collect()
+        }
         When::Hour(of) => vec![dice.pick(days) * 24 + of(person)],
         When::LastDay => return (world.calendar.days - 1) * 24,
         When::FirstDay => return 0,
@@ -125,8 +125,9 @@ pub(super) fn play(world: &mut World, plant: &Plant) -> (Vec<Act>, Label) {
     let mut label = (plant.scenario.play)(&mut stage);
     label.scenario = plant.scenario.name.to_owned();
     label.note = plant.scenario.note.to_owned();
-    if label.kind == Kind::Attack && label.must_respond {
-        // The response ends the victim's sessions; they sign in again when they come back to work.
+    if label.kind == Kind::Attack {
+        // The response ends the victim's sessions, or an admin does it by hand where the org answers nothing; they sign
+        // in again when they come back to work.
         let last = stage.last();
         stage.person_mut().sign_out(last.plus(Span::from_secs(1)));
     }

@@ -83,8 +83,7 @@ fn replay_automation(stage: &mut Stage<'_>) -> Label {
     stage.take(1);
     let loot = stage.robbed();
     let (first, server) = (stage.minute(24), network::cloud(&mut stage.dice));
-    let thief =
-        origin(server, program(&HEADLESS, first), Some(stage.stranger_device()), loot.session, loot.stamp);
+    let thief = origin(server, program(&HEADLESS, first), Some(stage.stranger_device()), loot.session, loot.stamp);
     for i in 0..60 {
         stage.sends(first.plus(Span::from_secs(i * 10)), HISTORY, thief);
     }
@@ -287,15 +286,8 @@ fn server_scan(stage: &mut Stage<'_>) -> Label {
     stage.works((2, 50), 90, place);
     for i in 0..30 {
         let session = (i % 2 == 0).then_some(stage.desktop().session.id);
-        let scan = super::Origin {
-            address: None,
-            client: None,
-            tls: None,
-            device: None,
-            session,
-            cookie: None,
-            app: false,
-        };
+        let scan =
+            super::Origin { address: None, client: None, tls: None, device: None, session, cookie: None, app: false };
         let verb = Verb::Download { file: stage.dice.below(9_000), ok: true };
         stage.sends(stage.minute(5).plus(Span::from_secs(i * 60)), verb, scan);
     }
