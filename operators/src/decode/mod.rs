@@ -88,6 +88,7 @@ struct Facts {
     bad_address: bool,
     tls: Option<u64>,
     client: Option<u64>,
+    client_version: Option<u64>,
     device: Option<u64>,
     cookie: Option<Micros>,
     asn: Option<u32>,
@@ -169,6 +170,7 @@ impl EventDecoder {
             ip: facts.ip,
             tls: facts.tls,
             client: facts.client,
+            client_version: facts.client_version,
             device: facts.device,
             cookie: facts.cookie,
             asn: facts.asn,
@@ -266,6 +268,7 @@ impl Facts {
             ip: address.and_then(Result::ok),
             bad_address: matches!(address, Some(Err(()))),
             tls: said(&context.tls_fingerprint).map(hash_of),
+            client_version: context.client.as_ref().and_then(|client| said(&client.0.version)).map(|version| hash(version.as_bytes())),
             client: context.client.as_ref().and_then(|client| {
                 let (name, os) = (said(&client.0.name), said(&client.0.os));
                 (name.is_some() || os.is_some()).then(|| hash_pair(name.unwrap_or_default(), os.unwrap_or_default()))
