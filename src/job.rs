@@ -1,1 +1,189 @@
-//! (to be written)
+//! The job's dataflow, read top to bottom: from sources to responses. Owned here: which stream goes where, and how
+//! memory is shared out. What each operator does stands in `operators`.
+
+use connectors::file::{Length, OrderedFile};
+use connectors::sqlite::SqliteStore;
+use engine::error::Error;
+use engine::flow::{Flow, Stream};
+use engine::keyed::operator::Input;
+use engine::ledger::{Issued, Ledger};
+use engine::state::memory::MemoryStores;
+use engine::state::rocks::RocksStores;
+use engine::time::{Micros, Span};
+use engine::writer::{Append, Line, OpenAppend, Writer, Written};
+use operators::baseline::distribution::distribution;
+use operators::baseline::histograms::Histograms;
+use operators::baseline::thresholds::Thresholds;
+use operators::decide::{Decide, DecideRecord, decision_line};
+use operators::decode::source::{DEAD_LETTER, LATE, PartitionDecoder, late_applied};
+use operators::decode::{EventDecoder, WorkspaceDirectory, read_text};
+use operators::detect::record::{DetectOut, DetectRecord, Directory, UserChange};
+use operators::detect::{Detect, DetectSettings};
+use operators::model::anomaly::{Anomaly, CaseClosed};
+use operators::model::control::ControlRecord;
+use operators::model::decision::Decision;
+use operators::policy::{self, Exemption};
+use operators::respond::{Respond, RespondRecord};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use timely::dataflow::operators::Concatenate;
+use timely::dataflow::operators::vec::Map;
+
+/// File of decisions.
+pub const DECISIONS: &str = "decisions.ndjson";
+
+/// Class of lines about decisions; see [`operators::decode::source`] for the others.
+pub const CLASS_DECISION: u8 = 11;
+
+/// Names of the operators whose totals are shown.
+pub const DETECT: &str = "detect";
+/// See [`DETECT`].
+pub const DECIDE: &str = "decide";
+/// See [`DETECT`].
+pub const WRITER: &str = "writer";
+
+/// Thresholds learned up to an hour ago apply.
+const THRESHOLD_DELAY: Span = Span::from_hours(1);
+
+/// What the dataflow is assembled from, the same on every worker.
+pub struct Parts {
+    /// Names of the partitions, by index.
+    pub names: Arc<[String]>,
+    /// Of each partition: the org of events that name none, and the orgs that it may speak for.
+    pub sources: Vec<(Option<String>, Option<BTreeSet<String>>)>,
+    /// Control records in order of time, whole milliseconds.
+    pub control: Vec<ControlRecord>,
+    /// How detection is set.
+    pub detection: DetectSettings,
+    /// Decide, but do not act.
+    pub shadow: bool,
+    /// Bytes for decoded rows, over all workers.
+    pub rows_memory: usize,
+    /// Stores of operators with much state.
+    pub rocks: RocksStores,
+    /// Where the output files lie.
+    pub outputs: PathBuf,
+    /// The ledger's file, and the generation that this run acts for.
+    pub ledger: (PathBuf, u64),
+    /// Hears what became of each batch of the sink.
+    pub issued: Arc<dyn Fn(&Issued) + Send + Sync>,
+}
+
+/// Assembles the job on one worker.
+pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
+    let memory = |share: usize| parts.rows_memory / 100 * share / flow.place().1;
+    let (detect_rows, decide_rows, baseline_rows) = (memory(70), memory(20), memory(5));
+
+    let (events, asides) = flow.sources(decoder(parts))?;
+    let control = flow.scheduled(parts.control.iter().map(|record| (record.at, record.clone())).collect());
+    let policy = policy::policy(control);
+    let (thresholds_loop, thresholds) = flow.feedback(THRESHOLD_DELAY);
+
+    let inputs = vec![
+        Input::Keyed(events),
+        Input::Keyed(policy.directory.flat_map(DetectRecord::of_control)),
+        Input::Keyed(policy.exemptions.map(exemption)),
+        Input::Broadcast(policy.reference.flat_map(DetectRecord::of_control)),
+        Input::Broadcast(thresholds),
+    ];
+    let detect = Detect::new(parts.detection, read_text);
+    let [anomalies, closed, moves, late, _active] =
+        ports(flow.keyed(DETECT, detect, &parts.rocks, detect_rows, inputs)?)?;
+
+    let moves = moves.flat_map(|out| match out {
+        DetectOut::Move(moved) => Some(moved),
+        _ => None,
+    });
+    let histograms = Histograms;
+    let [deltas] =
+        ports(flow.keyed("histograms", histograms, &parts.rocks, baseline_rows, vec![Input::Keyed(moves)])?)?;
+    let quantiles = vec![Input::Keyed(distribution(deltas))];
+    let learned = Thresholds::new(parts.detection.downloads);
+    let [learned] = ports(flow.keyed("thresholds", learned, &MemoryStores, baseline_rows, quantiles)?)?;
+    thresholds_loop.connect(learned.map(DetectRecord::from));
+
+    let inputs = vec![
+        Input::Keyed(policy.decide),
+        Input::Broadcast(policy.decide_global),
+        Input::Keyed(anomalies.flat_map(anomaly).map(DecideRecord::from)),
+    ];
+    let decide = Decide::new(parts.shadow);
+    let [decisions] = ports(flow.keyed(DECIDE, decide, &parts.rocks, decide_rows, inputs)?)?;
+
+    let names = parts.names.clone();
+    let late = late.flat_map(move |out| match out {
+        DetectOut::Late(late) => Some(late_applied(&names, &late)),
+        _ => None,
+    });
+    let decided = decisions.clone().flat_map(decided);
+    let lines = decided.scope().concatenate([asides, late, decided]);
+    let files = [DECISIONS, DEAD_LETTER, LATE].map(str::to_owned).to_vec();
+    let writer = Writer::new(files, flow.place(), open_in(parts.outputs.clone()));
+    flow.keyed(WRITER, writer, &MemoryStores, baseline_rows, vec![Input::Keyed(lines)])?;
+
+    let respond = vec![
+        Input::Keyed(decisions.map(RespondRecord::from)),
+        Input::Keyed(closed.flat_map(case_closed).map(RespondRecord::from)),
+    ];
+    let mut ledger = SqliteStore::open(&parts.ledger.0)?;
+    ledger.claim_generation(parts.ledger.1)?;
+    let issued = parts.issued.clone();
+    let sink = Respond::new(Box::new(ledger), Box::new(move |batch| issued(batch)));
+    flow.keyed("respond", sink, &MemoryStores, baseline_rows, respond)?;
+    Ok(())
+}
+
+fn decoder(parts: &Parts) -> PartitionDecoder {
+    let workspaces = Arc::new(WorkspaceDirectory::new(&parts.control));
+    let of = |(org, speaks_for): &(Option<String>, Option<BTreeSet<String>>)| {
+        EventDecoder::new(workspaces.clone(), org.clone(), speaks_for.clone())
+    };
+    PartitionDecoder::new(parts.names.clone(), parts.sources.iter().map(of).collect())
+}
+
+fn exemption(exemption: Exemption) -> DetectRecord {
+    let Exemption { at, org, user, reason, on } = exemption;
+    Directory::new(at, &org, &user, UserChange::Exempt { on, reason }).into()
+}
+
+fn anomaly(out: DetectOut) -> Option<Anomaly> {
+    match out {
+        DetectOut::Anomaly(anomaly) => Some(*anomaly),
+        _ => None,
+    }
+}
+
+fn case_closed(out: DetectOut) -> Option<CaseClosed> {
+    match out {
+        DetectOut::CaseClosed(closed) => Some(*closed),
+        _ => None,
+    }
+}
+
+/// The line of a decision, ordered by (org, user, id) at one time. Names never hold a zero byte's worth of order: the
+/// parts are compared one after the other.
+fn decided(decision: Decision) -> Option<Line> {
+    let body = decision_line(&decision)?;
+    let anomaly = &decision.anomaly;
+    let order = [anomaly.org.as_bytes(), anomaly.user.as_bytes(), anomaly.id.as_str().as_bytes()].join(&0);
+    Some(Line { at: anomaly.at, file: DECISIONS.to_owned(), order, class: CLASS_DECISION, body })
+}
+
+fn open_in(folder: PathBuf) -> Arc<OpenAppend> {
+    Arc::new(move |file, Written { bytes, lines }| {
+        let file = OrderedFile::open(&folder.join(file), Length { bytes, lines })?;
+        Ok(Box::new(file) as Box<dyn Append>)
+    })
+}
+
+fn ports<const N: usize, R>(streams: Vec<Stream<'_, R>>) -> Result<[Stream<'_, R>; N], Error> {
+    let count = streams.len();
+    streams.try_into().map_err(|_| Error::Fault(format!("an operator has {count} ports where {N} are wired")))
+}
+
+/// Control records take effect at whole milliseconds: the first at or after their date, so that none does early.
+pub fn at_whole_millis(mut record: ControlRecord) -> ControlRecord {
+    record.at = Micros(record.at.0.div_ceil(1_000).saturating_mul(1_000));
+    record
+}

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod execute;
+pub mod input;
 pub mod job;
 pub mod progress;
 pub mod run;

@@ -2,13 +2,47 @@
 //! end. Owned here: the order in which these start and stop. Not owned here: the dataflow itself (`job`), how a
 //! response is carried out (`execute`), and what is shown of it (`progress`, `serve`).
 
+use crate::execute::{Executor, Signal};
+use crate::input::Input;
+use crate::job::{DECIDE, DETECT, Parts, WRITER, assemble};
+use config::ImportedAnomalies;
+use connectors::sqlite::SqliteStore;
+use engine::clock::{Clock, Stopwatch};
 use engine::error::Error;
-use engine::flow::Ended;
+use engine::fault::Faults;
+use engine::flow::{Ended, Settings, Start};
+use engine::keyed::Logic;
+use engine::ledger::Ledger;
 use engine::metrics::Status;
+use engine::snapshot::repository::Repository;
+use engine::state::rocks::RocksStores;
+use engine::writer::Writer;
+use operators::baseline::VolumeRule;
+use operators::decide::Decide;
+use operators::decode::RejectReason;
+use operators::decode::source::{CLASS_TOO_LATE, class_of};
+use operators::detect::{Detect, DetectSettings};
+use operators::model::decision::Outcome;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Folder of snapshots in a data directory.
+pub const SNAPSHOTS: &str = "snapshots";
+
+/// Folder of live keyed state in a data directory.
+pub const STATE: &str = "state";
+
+/// File of the embedded control store: the ledger, the audit entries and the source journal.
+pub const LEDGER: &str = "control.sqlite";
+
+/// How often the end of a job looks at what is open.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
 /// What others may see of a job while it runs, and the one thing they may do: ask it to stop.
 #[derive(Clone, Default)]
@@ -93,6 +127,166 @@ pub struct Finished {
 }
 
 /// Runs a job until its input ends, it is told to stop, or something is broken.
-pub fn run(_job: &config::Job, _watch: &Watch) -> Result<Finished, Error> {
-    Err(Error::Fault("being assembled".to_owned()))
+pub fn run(job: &config::Job, watch: &Watch) -> Result<Finished, Error> {
+    let input = Input::of(job)?;
+    fs::create_dir_all(&job.data_dir).map_err(Error::io("create", &job.data_dir))?;
+    let _lock = lock(&job.data_dir)?;
+    let snapshots = job.data_dir.join(SNAPSHOTS);
+    let fingerprint = input.fingerprint(&Repository::open(&snapshots)?)?;
+    let ledger = job.data_dir.join(LEDGER);
+    let mut store = SqliteStore::open(&ledger)?;
+    let generation = store.take_over()?;
+    let settings = settings(job, watch, &input, fingerprint, store);
+    let start = Start::find(&settings)?;
+    let passed_over = start.restore.passed_over.iter().map(|(id, error)| format!("snapshot {id}: {error}")).collect();
+    let was_complete = start.is_complete();
+
+    let signal = Signal::default();
+    let mut executor = Executor::open(&ledger, generation, &job.data_dir, watch.responses.clone())?;
+    let executing = {
+        let (signal, stop) = (signal.clone(), watch.stop.clone());
+        thread::spawn(move || {
+            let result = executor.run(&signal);
+            if result.is_err() {
+                stop.store(true, Ordering::SeqCst);
+            }
+            result
+        })
+    };
+    watch.enter(Phase::Running);
+    let ended = if was_complete {
+        start.show_totals(&watch.status, &[(DETECT, Detect::TOTALS), (DECIDE, Decide::TOTALS), (WRITER, Writer::TOTALS)]);
+        Ok(Ended::Complete)
+    } else {
+        let parts = parts(job, watch, &input, (ledger.clone(), generation), signal.clone());
+        engine::flow::run(settings, start, move |flow| assemble(flow, &parts))
+    };
+    watch.enter(Phase::Draining);
+    let waited = drain(&ledger, job, watch, &ended, &signal, &executing);
+    signal.end();
+    let executed = executing.join().unwrap_or_else(|_| Err(Error::Fault("the executor panicked".to_owned())));
+    watch.enter(Phase::Done);
+    // What broke the executor made the dataflow stop, so it is the first to be told.
+    executed?;
+    let ended = ended?;
+    let open_responses = waited?;
+    Ok(Finished { ended, totals: totals(watch), open_responses, was_complete, passed_over })
+}
+
+/// Totals of the job so far, over all its runs.
+pub fn totals(watch: &Watch) -> Totals {
+    let status = &watch.status;
+    let class = |class: u8| status.total(WRITER, engine::writer::class_name(class));
+    let decisions = Outcome::ALL.iter().map(|outcome| (outcome.name(), status.total(DECIDE, outcome.name())));
+    let decisions: BTreeMap<String, u64> =
+        decisions.filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count)).collect();
+    Totals {
+        received: status.received(),
+        applied: status.total(DETECT, "applied"),
+        duplicate: status.total(DETECT, "duplicate"),
+        too_late: class(CLASS_TOO_LATE),
+        rejected: (0..CLASS_TOO_LATE).map(class).sum(),
+        late: status.total(DETECT, "late"),
+        anomalies: status.total(DECIDE, "anomalies"),
+        responses: decisions.get(Outcome::Responded.name()).copied().unwrap_or_default(),
+        decisions,
+    }
+}
+
+/// Rejected lines by reason, so far.
+pub fn rejections(watch: &Watch) -> Vec<(&'static str, u64)> {
+    let count = |reason: &RejectReason| watch.status.total(WRITER, engine::writer::class_name(class_of(*reason)));
+    RejectReason::ALL.iter().map(|reason| (reason.name(), count(reason))).collect()
+}
+
+impl Watch {
+    fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::SeqCst);
+    }
+}
+
+/// One run at a time in a data directory.
+fn lock(data_dir: &Path) -> Result<File, Error> {
+    let path = data_dir.join("lock");
+    let file = File::create(&path).map_err(Error::io("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Invalid(format!(
+            "another aerie runs in {}: wait for it to end, or choose another --data-dir",
+            data_dir.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(Error::io("lock", path)(error)),
+    }
+}
+
+fn settings(
+    job: &config::Job,
+    watch: &Watch,
+    input: &Input,
+    fingerprint: BTreeMap<String, String>,
+    journal: SqliteStore,
+) -> Settings {
+    watch.input_bytes.store(input.bytes(), Ordering::Relaxed);
+    Settings {
+        workers: job.workers.get(),
+        fingerprint,
+        partitions: input.partitions(),
+        state: job.data_dir.join(STATE),
+        snapshots: job.data_dir.join(SNAPSHOTS),
+        snapshot_every: job.snapshot_every,
+        snapshots_kept: job.snapshots_kept.get(),
+        journal: Arc::new(Mutex::new(journal)),
+        clock: Clock::system(),
+        stop: watch.stop.clone(),
+        status: watch.status.clone(),
+        faults: Faults::default(),
+    }
+}
+
+fn parts(job: &config::Job, watch: &Watch, input: &Input, ledger: (PathBuf, u64), signal: Signal) -> Parts {
+    let memory = usize::try_from(job.state_memory_bytes).unwrap_or(usize::MAX);
+    let volume = &job.detect.excessive_downloads;
+    let responses = watch.responses.clone();
+    Parts {
+        names: input.names(),
+        sources: input.orgs(),
+        control: input.control.clone(),
+        detection: DetectSettings {
+            respond_to_imported: job.imported_anomalies == ImportedAnomalies::Respond,
+            downloads: VolumeRule::new(volume.floor, volume.margin, volume.prior),
+        },
+        shadow: job.shadow,
+        rows_memory: memory / 2,
+        rocks: RocksStores::new(memory / 2),
+        outputs: job.data_dir.clone(),
+        ledger,
+        issued: Arc::new(move |issued| {
+            responses.differing.fetch_add(issued.differing.len() as u64, Ordering::Relaxed);
+            signal.wake();
+        }),
+    }
+}
+
+/// Waits until no response is open, the time for that is over, the executor has ended, or the job is told to stop.
+/// Returns how many are open.
+fn drain(
+    ledger: &Path,
+    job: &config::Job,
+    watch: &Watch,
+    ended: &Result<Ended, Error>,
+    signal: &Signal,
+    executing: &JoinHandle<Result<(), Error>>,
+) -> Result<u64, Error> {
+    let ledger = SqliteStore::open(ledger)?;
+    let waiting = Stopwatch::start();
+    loop {
+        let open = ledger.open_orders()?;
+        let stopped = watch.stop.load(Ordering::SeqCst) || !matches!(ended, Ok(Ended::Complete));
+        if open == 0 || stopped || executing.is_finished() || waiting.elapsed() >= job.drain_timeout {
+            let counts = matches!(ended, Ok(Ended::Complete));
+            return Ok(if counts { open } else { 0 });
+        }
+        signal.wake();
+        thread::sleep(DRAIN_LOOK);
+    }
 }

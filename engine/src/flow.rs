@@ -4,7 +4,7 @@
 use crate::clock::Clock;
 use crate::coordinator::conduct::{Conductor, Score};
 use crate::coordinator::coordinator;
-use crate::coordinator::message::{Announcement, Answer, Progress};
+use crate::coordinator::message::{Activity, Announcement, Answer, Progress};
 use crate::error::Error;
 use crate::fault::{Faults, Poison};
 use crate::keyed::operator::{Input, Keyed, keyed};
@@ -87,6 +87,23 @@ impl Start {
         let repository = Repository::open(&settings.snapshots)?;
         let restore = restore::choose(&repository, &settings.job())?;
         Ok(Start { restore, repository })
+    }
+
+    /// Shows what a job that is over came to: operators by name, each with the names of its totals.
+    pub fn show_totals(&self, status: &Status, operators: &[(&str, &'static [&'static str])]) {
+        for (operator, names) in operators {
+            status.totals(operator, 0, names, self.restore.totals(operator, 0, names.len()));
+        }
+        let partitions = self.restore.manifest.iter().flat_map(|manifest| manifest.partitions.values());
+        for (index, state) in partitions.enumerate() {
+            status.report(Progress {
+                partition: index as u32,
+                newest: state.judge.newest,
+                watermark: state.judge.watermark,
+                received: state.received,
+                activity: Activity::Ended,
+            });
+        }
     }
 
     /// Whether the job is over: all input was read and everything was emitted.

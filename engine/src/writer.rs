@@ -9,17 +9,34 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// A file that only grows.
+/// A file of lines that only grows.
 pub trait Append: Send {
-    /// Writes bytes at the end.
-    fn append(&mut self, bytes: &[u8]) -> Result<(), Error>;
+    /// Writes a line, without its line end, at the end.
+    fn append(&mut self, line: &str) -> Result<(), Error>;
+
+    /// Lets readers see what was written.
+    fn flush(&mut self) -> Result<(), Error>;
 
     /// Makes what was written durable.
     fn sync(&mut self) -> Result<(), Error>;
 }
 
-/// Opens the file of a name, cut back to a length in bytes; 0 creates it or empties it.
-pub type OpenAppend = dyn Fn(&str, u64) -> Result<Box<dyn Append>, Error> + Send + Sync;
+/// Opens the file of a name, cut back to a length; of none, it is created or emptied.
+pub type OpenAppend = dyn Fn(&str, Written) -> Result<Box<dyn Append>, Error> + Send + Sync;
+
+/// How many classes of lines are counted apart.
+pub const CLASSES: usize = 16;
+
+/// Names of the totals of the classes: `class_0` and so on.
+const CLASS_NAMES: [&str; CLASSES] = [
+    "class_0", "class_1", "class_2", "class_3", "class_4", "class_5", "class_6", "class_7", "class_8", "class_9",
+    "class_10", "class_11", "class_12", "class_13", "class_14", "class_15",
+];
+
+/// The name of the total that counts the lines of a class.
+pub fn class_name(class: u8) -> &'static str {
+    CLASS_NAMES.get(usize::from(class)).copied().unwrap_or_default()
+}
 
 /// One line to write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +47,8 @@ pub struct Line {
     pub file: String,
     /// Order among lines of equal time, compared as bytes.
     pub order: Vec<u8>,
+    /// Under which of the operator's totals the line is counted, below [`CLASSES`].
+    pub class: u8,
     /// The line, without its line end.
     pub body: String,
 }
@@ -73,11 +92,8 @@ pub struct Writer {
     /// The worker's place among all, to know whose files it writes.
     place: (usize, usize),
     open: std::sync::Arc<OpenAppend>,
-    opened: BTreeMap<String, (Box<dyn Append>, Vec<u8>, Written)>,
+    opened: BTreeMap<String, (Box<dyn Append>, Written)>,
 }
-
-/// Bytes that are collected before they are handed to the file.
-const BUFFER_BYTES: usize = 64 * 1024;
 
 impl Writer {
     /// Writes these files, the same list on every worker; `place` is (worker, workers).
@@ -92,8 +108,8 @@ impl Writer {
                 continue;
             }
             let written = context.rows.read(key)?.copied().unwrap_or_default();
-            let appended = (self.open)(file, written.bytes)?;
-            self.opened.insert(file.clone(), (appended, Vec::new(), written));
+            let appended = (self.open)(file, written)?;
+            self.opened.insert(file.clone(), (appended, written));
         }
         Ok(())
     }
@@ -104,7 +120,7 @@ impl Logic for Writer {
     type Row = Written;
     type Out = ();
     const PORTS: usize = 0;
-    const TOTALS: &'static [&'static str] = &["lines"];
+    const TOTALS: &'static [&'static str] = &CLASS_NAMES;
 
     fn port(_: &()) -> usize {
         0
@@ -119,32 +135,24 @@ impl Logic for Writer {
     }
 
     fn apply(&mut self, line: Line, context: &mut Context<'_, Self>) -> Result<(), Error> {
-        let Some((file, buffer, written)) = self.opened.get_mut(&line.file) else {
+        let Some((file, written)) = self.opened.get_mut(&line.file) else {
             return Err(Error::Fault(format!("a line came for the file `{}`, which is not written here", line.file)));
         };
-        buffer.extend_from_slice(line.body.as_bytes());
-        buffer.push(b'\n');
+        file.append(&line.body)?;
         written.bytes += line.body.len() as u64 + 1;
         written.lines += 1;
-        context.totals[0] += 1;
-        if buffer.len() >= BUFFER_BYTES {
-            file.append(buffer)?;
-            buffer.clear();
+        if let Some(total) = context.totals.get_mut(usize::from(line.class)) {
+            *total += 1;
         }
         Ok(())
     }
 
     fn step_done(&mut self, _frontier: Option<Stamp>) -> Result<(), Error> {
-        for (file, buffer, _) in self.opened.values_mut().filter(|(_, buffer, _)| !buffer.is_empty()) {
-            file.append(buffer)?;
-            buffer.clear();
-        }
-        Ok(())
+        self.opened.values_mut().try_for_each(|(file, _)| file.flush())
     }
 
     fn before_snapshot(&mut self, context: &mut Context<'_, Self>) -> Result<(), Error> {
-        self.step_done(None)?;
-        for (name, (file, _, written)) in &mut self.opened {
+        for (name, (file, written)) in &mut self.opened {
             file.sync()?;
             *context.rows.write(RowKey::of(name.as_bytes()))? = Some(*written);
         }

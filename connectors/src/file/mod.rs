@@ -3,10 +3,12 @@
 
 mod identity;
 mod ordered;
+mod partition;
 mod reader;
 
 pub use identity::{FileIdentity, Sameness, identity};
 pub use ordered::{Length, OrderedFile};
+pub use partition::FilePartition;
 pub use reader::{HEAD_BYTES, LINE_BYTES_MAX, Line, LineBatch, LineReader, Mode, Read};
 
 pub(crate) use identity::sha256;

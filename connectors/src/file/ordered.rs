@@ -81,18 +81,40 @@ impl OrderedFile {
         Ok(())
     }
 
+    /// Lets readers see all that was appended.
+    ///
+    /// # Errors
+    /// As [`OrderedFile::append`].
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.writer.flush().map_err(Error::io("write", &self.path))
+    }
+
     /// Makes all that was appended durable.
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses it, after which the file must be opened anew.
     pub fn sync(&mut self) -> Result<(), Error> {
-        self.writer.flush().map_err(Error::io("write", &self.path))?;
+        self.flush()?;
         self.writer.get_ref().sync_data().map_err(Error::io("sync", &self.path))
     }
 
     /// Its length with all that was appended, synced or not.
     pub fn length(&self) -> Length {
         self.length
+    }
+}
+
+impl engine::writer::Append for OrderedFile {
+    fn append(&mut self, line: &str) -> Result<(), Error> {
+        OrderedFile::append(self, line)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        OrderedFile::flush(self)
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        OrderedFile::sync(self)
     }
 }
 

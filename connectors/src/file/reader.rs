@@ -69,6 +69,19 @@ struct Span {
 }
 
 impl LineBatch {
+    /// Moves the lines into a source's block, without copying them.
+    pub fn into_block(self, block: &mut engine::source::Block) {
+        let line = |span: &Span| engine::source::Line {
+            position: span.position,
+            start: span.range.start,
+            end: span.range.end,
+            oversize: (span.length != span.range.len() as u64).then_some(span.length),
+        };
+        block.lines.clear();
+        block.lines.extend(self.spans.iter().map(line));
+        (block.bytes, block.next) = (self.buffer, self.next);
+    }
+
     /// The lines with their positions, in the order of the file.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (u64, Line<'_>)> {
         self.spans.iter().map(|span| {

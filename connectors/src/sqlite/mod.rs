@@ -74,6 +74,21 @@ impl SqliteStore {
         })
     }
 
+    /// Takes over: makes this handle act for a generation newer than any before, and all older ones fail. What they had
+    /// claimed can be claimed again at once, since they can no longer record it. Returns the new generation.
+    ///
+    /// # Errors
+    /// As the store fails.
+    pub fn take_over(&mut self) -> Result<u64, Error> {
+        self.generation = self.write(|transaction| {
+            let generation = schema::number(transaction, schema::GENERATION)? + 1;
+            schema::set_number(transaction, schema::GENERATION, generation)?;
+            work::release_claims(transaction)?;
+            Ok(generation)
+        })?;
+        Ok(self.generation)
+    }
+
     fn read<T>(&self, get: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Error> {
         get(&self.connection).map_err(|failure| failure.at(&self.path))
     }

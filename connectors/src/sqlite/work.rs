@@ -29,6 +29,12 @@ pub(super) fn claim(connection: &Connection, now_ms: u64, lease_ms: u64, limit: 
     due.into_iter().map(|seq| claim_one(connection, seq, now_ms, lease_ms)).collect()
 }
 
+/// Ends every lease: who held one can no longer record.
+pub(super) fn release_claims(connection: &Connection) -> Result<(), Failure> {
+    connection.execute("update orders set due_ms = 0 where state = 'claimed'", [])?;
+    Ok(())
+}
+
 fn claim_one(connection: &Connection, seq: i64, now_ms: u64, lease_ms: u64) -> Result<Claim, Failure> {
     let until = now_ms.saturating_add(lease_ms);
     connection

@@ -102,7 +102,7 @@ fn aside(what: &str, arrival: Arrival) -> Line {
     let mut order = arrival.partition.to_be_bytes().to_vec();
     order.extend(arrival.position.to_be_bytes());
     let body = format!("{} {} {} {what}", arrival.at, arrival.partition, arrival.position);
-    Line { at: arrival.at, file: "asides".to_owned(), order, body }
+    Line { at: arrival.at, file: "asides".to_owned(), order, class: 0, body }
 }
 
 /// Counts each word by the hour of its own time, with duplicates left out.
@@ -135,7 +135,7 @@ pub enum CountOut {
 }
 
 fn report(at: Micros, word: &str, body: String) -> CountOut {
-    CountOut::Report(Line { at, file: "reports".to_owned(), order: word.as_bytes().to_vec(), body })
+    CountOut::Report(Line { at, file: "reports".to_owned(), order: word.as_bytes().to_vec(), class: 1, body })
 }
 
 impl Logic for Count {

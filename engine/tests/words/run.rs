@@ -10,7 +10,7 @@ use engine::source::journal::{Journal, JournalEntry};
 use engine::source::{Block, Line, Partition, Reader, Reading, Timing};
 use engine::state::memory::MemoryStores;
 use engine::state::store::Stores;
-use engine::writer::Append;
+use engine::writer::{Append, Written};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -94,8 +94,12 @@ impl Journal for MemoryJournal {
 struct PlainFile(File);
 
 impl Append for PlainFile {
-    fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.0.write_all(bytes).map_err(Error::io("write", "output"))
+    fn append(&mut self, line: &str) -> Result<(), Error> {
+        self.0.write_all(format!("{line}\n").as_bytes()).map_err(Error::io("write", "output"))
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), Error> {
@@ -179,12 +183,12 @@ pub fn words_in(folder: &Path, partitions: &[Vec<String>], variant: &Variant, st
     let start = Start::find(&settings).expect("a snapshot that fits, or none");
     let restored = start.restore.at();
     let outputs = folder.to_owned();
-    let open = move |file: &str, at: u64| -> Result<Box<dyn Append>, Error> {
+    let open = move |file: &str, written: Written| -> Result<Box<dyn Append>, Error> {
         let path = outputs.join(file);
         let options = OpenOptions::new().create(true).write(true).truncate(false).open(&path);
         let mut file = options.map_err(Error::io("open", &path))?;
-        assert!(file.metadata().unwrap().len() >= at, "{path:?} is shorter than the snapshot says");
-        file.set_len(at).map_err(Error::io("cut", &path))?;
+        assert!(file.metadata().unwrap().len() >= written.bytes, "{path:?} is shorter than the snapshot says");
+        file.set_len(written.bytes).map_err(Error::io("cut", &path))?;
         file.seek(SeekFrom::End(0)).map_err(Error::io("seek", &path))?;
         Ok(Box::new(PlainFile(file)))
     };

@@ -15,6 +15,7 @@ pub mod control;
 mod diagnose;
 mod members;
 mod rejection;
+pub mod source;
 mod surrogate;
 mod text;
 mod time;

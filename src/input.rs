@@ -1,0 +1,188 @@
+//! What a job reads: activity files and control files, checked before anything starts. Owned here: partitions and
+//! their names, control records of all files in one order, and the fingerprint by which a data directory knows its job.
+
+use crate::job::at_whole_millis;
+use config::{Job, SourceKind};
+use connectors::file::{FileIdentity, FilePartition, Mode, Sameness, identity};
+use engine::error::Error;
+use engine::snapshot::repository::Repository;
+use engine::source::{Partition, Timing};
+use engine::time::Span;
+use operators::decode::control::{ControlProblem, in_force, line_count, parse_control_file, parse_tor_list};
+use operators::model::control::ControlRecord;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Most problems of control files that are shown.
+const PROBLEMS_SHOWN: usize = 20;
+
+/// The input of a job.
+pub struct Input {
+    files: Vec<InputFile>,
+    /// Control records of all files, in order of time, whole milliseconds.
+    pub control: Vec<ControlRecord>,
+    /// Name and digest of what was read beside the activity.
+    side: BTreeMap<String, String>,
+}
+
+struct InputFile {
+    identity: FileIdentity,
+    follow: bool,
+    timing: Timing,
+    org: Option<String>,
+    speaks_for: Option<BTreeSet<String>>,
+}
+
+impl Input {
+    /// Looks at every file that the job names. An error names the first activity file that cannot be read, or all
+    /// problems of the control files.
+    pub fn of(job: &Job) -> Result<Self, Error> {
+        let mut files = Vec::new();
+        for source in &job.sources {
+            let SourceKind::File(kind) = &source.kind;
+            let timing = Timing {
+                max_disorder: source.max_disorder,
+                max_delay: Span(source.max_delay.as_micros() as u64),
+                lateness_limit: source.lateness_limit,
+                ..Timing::default()
+            };
+            for path in &kind.paths {
+                files.push(InputFile {
+                    identity: readable(path)?,
+                    follow: kind.follow,
+                    timing,
+                    org: source.org.clone(),
+                    speaks_for: (!source.speaks_for.is_empty()).then(|| source.speaks_for.clone()),
+                });
+            }
+        }
+        let mut side = BTreeMap::new();
+        let control = control(job, &mut side)?;
+        Ok(Input { files, control, side })
+    }
+
+    /// Bytes of all files, zero if any of them may grow.
+    pub fn bytes(&self) -> u64 {
+        match self.files.iter().any(|file| file.follow) {
+            true => 0,
+            false => self.files.iter().map(|file| file.identity.size).sum(),
+        }
+    }
+
+    /// Names of the partitions: absolute paths.
+    pub fn names(&self) -> Arc<[String]> {
+        self.files.iter().map(|file| file.identity.path.clone()).collect()
+    }
+
+    /// Of each partition: the org of events that name none, and the orgs that it may speak for.
+    pub fn orgs(&self) -> Vec<(Option<String>, Option<BTreeSet<String>>)> {
+        self.files.iter().map(|file| (file.org.clone(), file.speaks_for.clone())).collect()
+    }
+
+    /// The partitions.
+    pub fn partitions(&self) -> Vec<(Arc<dyn Partition>, Timing)> {
+        let partition = |file: &InputFile| {
+            let mode = if file.follow { Mode::Follow } else { Mode::Bounded };
+            let path = &file.identity.path;
+            (Arc::new(FilePartition::new(path.clone(), path, mode)) as Arc<dyn Partition>, file.timing)
+        };
+        self.files.iter().map(partition).collect()
+    }
+
+    /// What must be the same when the job goes on. Files are compared with those of the newest snapshot, so that the
+    /// message can say what became of them.
+    pub fn fingerprint(&self, repository: &Repository) -> Result<BTreeMap<String, String>, Error> {
+        let mut fingerprint = self.side.clone();
+        for file in &self.files {
+            let InputFile { identity, follow, timing, org, speaks_for } = file;
+            let name = format!("input {}", identity.path);
+            fingerprint.insert(name, describe(identity)?);
+            let judged = format!(
+                "follow {follow}, disorder {} us, lateness {} us, org {org:?}, speaks for {speaks_for:?}",
+                timing.max_disorder.0, timing.lateness_limit.0
+            );
+            fingerprint.insert(format!("source of {}", identity.path), judged);
+        }
+        let newest = repository.list()?.into_iter().rev().find_map(|found| found.manifest.ok());
+        let Some(newest) = newest else { return Ok(fingerprint) };
+        for (name, was) in newest.fingerprint.iter().filter(|(name, _)| name.starts_with("input ")) {
+            let Some(now) = fingerprint.get_mut(name) else { continue };
+            let Ok(former) = serde_json::from_str::<FileIdentity>(was) else { continue };
+            let follow = self.files.iter().any(|file| file.identity.path == former.path && file.follow);
+            unchanged(&former, follow, newest.complete)?;
+            now.clone_from(was);
+        }
+        Ok(fingerprint)
+    }
+}
+
+fn describe(identity: &FileIdentity) -> Result<String, Error> {
+    serde_json::to_string(identity).map_err(|error| Error::Fault(format!("a file identity has no JSON form: {error}")))
+}
+
+/// Refuses a file that is not the one that this data directory has read.
+fn unchanged(former: &FileIdentity, follow: bool, complete: bool) -> Result<(), Error> {
+    let what = match former.check()? {
+        Sameness::Same => return Ok(()),
+        Sameness::Grown if follow && !complete => return Ok(()),
+        Sameness::Grown => "has grown",
+        Sameness::Shorter => "is shorter than it was",
+        Sameness::Changed => "is another file than it was",
+    };
+    Err(Error::Invalid(format!(
+        "{} {what} since this data directory read it: bring the former file back, or use another --data-dir",
+        former.path
+    )))
+}
+
+/// The identity of a file that can be read.
+fn readable(path: &Path) -> Result<FileIdentity, Error> {
+    let refuse = |why: &str| {
+        Error::Invalid(format!("cannot read the input file {}: {why}; check the path and its permissions", path.display()))
+    };
+    match fs::metadata(path) {
+        Err(error) => Err(refuse(&error.to_string())),
+        Ok(found) if found.is_dir() => Err(refuse("it is a directory")),
+        Ok(_) => identity(path).map_err(|error| refuse(&error.to_string())),
+    }
+}
+
+/// The records of all control files and the Tor list.
+fn control(job: &Job, side: &mut BTreeMap<String, String>) -> Result<Vec<ControlRecord>, Error> {
+    let (mut records, mut problems, mut first) = (Vec::new(), Vec::new(), 0);
+    if let Some(path) = &job.tor_list {
+        let content = side_file("tor list", path, side)?;
+        match parse_tor_list(&path.display().to_string(), &content) {
+            Ok(record) => records.push(record),
+            Err(found) => problems.extend(found),
+        }
+    }
+    for path in &job.control {
+        let content = side_file("control", path, side)?;
+        match parse_control_file(&path.display().to_string(), &content, first) {
+            Ok(found) => records.extend(found),
+            Err(found) => problems.extend(found),
+        }
+        first += line_count(&content);
+    }
+    if problems.is_empty() {
+        return Ok(in_force(records.into_iter().map(at_whole_millis).collect()));
+    }
+    let shown: Vec<String> = problems.iter().take(PROBLEMS_SHOWN).map(ControlProblem::to_string).collect();
+    let more = problems.len().saturating_sub(PROBLEMS_SHOWN);
+    let more = if more > 0 { format!("\n... and {more} more") } else { String::new() };
+    Err(Error::Invalid(format!("{} problems in control files:\n{}{more}", problems.len(), shown.join("\n"))))
+}
+
+fn side_file(kind: &str, path: &Path, side: &mut BTreeMap<String, String>) -> Result<Vec<u8>, Error> {
+    let content = fs::read(path).map_err(|error| {
+        Error::Invalid(format!("cannot read the {kind} file {}: {error}; check the path", path.display()))
+    })?;
+    let digest: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = std::path::absolute(path).map_err(Error::io("find", path))?;
+    side.insert(format!("{kind} {}", path.display()), format!("sha256 {digest}"));
+    Ok(content)
+}
