@@ -2,9 +2,9 @@
 //! beside it the line it came from, which is read again only for the rare event that raises something.
 
 use bytes::Bytes;
+use engine::key::KeyGroup;
 use engine::keyed::Record;
 use engine::state::RowKey;
-use engine::key::KeyGroup;
 use engine::time::{Micros, Span};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
