@@ -1,1 +1,9 @@
-//! aerie
+//! The program: how the parts become a job, and what a person at a terminal or a browser sees of it.
+
+pub mod cli;
+pub mod execute;
+pub mod job;
+pub mod progress;
+pub mod run;
+pub mod serve;
+pub mod telemetry;

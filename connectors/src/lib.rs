@@ -1,1 +1,6 @@
-//! connectors
+//! The outside world: files, stores and messages as bytes, positions and calls. Owned here: how they are read, written
+//! and made durable. Not owned here: what they mean.
+
+pub mod file;
+pub mod outbox;
+pub mod sqlite;

@@ -1,1 +1,46 @@
-//! (to be written)
+//! The only wall clock of the engine. It paces (when to take a snapshot, how far to move the horizon) and, on live
+//! sources, makes the two judgements that the source journal records. It never decides what a record's time is.
+
+use crate::time::Micros;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Wall time, real or set by a test.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Micros + Send + Sync>);
+
+impl Clock {
+    /// The system's clock.
+    pub fn system() -> Self {
+        Clock(Arc::new(|| {
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+            Micros(since.as_micros() as u64)
+        }))
+    }
+
+    /// A clock that shows what `read` says.
+    pub fn from_fn(read: impl Fn() -> Micros + Send + Sync + 'static) -> Self {
+        Clock(Arc::new(read))
+    }
+
+    /// Wall time now.
+    pub fn now(&self) -> Micros {
+        (self.0)()
+    }
+}
+
+/// A running stopwatch.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts one.
+    pub fn start() -> Self {
+        Stopwatch(Instant::now())
+    }
+
+    /// Time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}

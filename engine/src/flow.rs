@@ -1,1 +1,324 @@
-//! (to be written)
+//! Running a job: its workers, its one dataflow, and how that is assembled. `run` starts the workers; a [`Flow`] is
+//! what the assembly calls on each of them, in the same order on all.
+
+use crate::clock::Clock;
+use crate::coordinator::conduct::{Conductor, Score};
+use crate::coordinator::coordinator;
+use crate::coordinator::message::{Announcement, Answer, Progress};
+use crate::error::Error;
+use crate::fault::{Faults, Poison};
+use crate::keyed::operator::{Input, Keyed, keyed};
+use crate::keyed::{Logic, Sendable};
+use crate::metrics::Status;
+use crate::snapshot::manifest::Job;
+use crate::snapshot::repository::Repository;
+use crate::snapshot::restore::{self, Restore};
+use crate::source::journal::Journal;
+use crate::source::operator::{Sources, sources};
+use crate::source::scheduled::scheduled;
+use crate::source::seat::Seat;
+use crate::source::{Decode, Partition, Timing};
+use crate::state::store::Stores;
+use crate::state::table::Table;
+use crate::time::{Micros, Span, Stamp};
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use timely::dataflow::operators::vec::Broadcast;
+use timely::dataflow::operators::{Concatenate, ConnectLoop, Feedback as _};
+use timely::dataflow::{Scope, StreamVec};
+
+/// A stream of records, each with its own time, stamped no later than that.
+pub type Stream<'s, R> = StreamVec<'s, Stamp, R>;
+
+/// What a job is run with.
+#[derive(Clone)]
+pub struct Settings {
+    /// Threads of dataflow.
+    pub workers: usize,
+    /// Inputs and semantics that must not change between runs, by name.
+    pub fingerprint: BTreeMap<String, String>,
+    /// What is read, in an order that every run keeps.
+    pub partitions: Vec<(Arc<dyn Partition>, Timing)>,
+    /// Folder of live keyed state. Rebuilt at every start.
+    pub state: PathBuf,
+    /// Folder of snapshots.
+    pub snapshots: PathBuf,
+    /// How long to wait from one snapshot to the next.
+    pub snapshot_every: Duration,
+    /// How many snapshots are kept.
+    pub snapshots_kept: usize,
+    /// Judgements by the clock.
+    pub journal: Arc<Mutex<dyn Journal>>,
+    /// Paces, and judges live partitions.
+    pub clock: Clock,
+    /// Set from outside to stop with a last snapshot.
+    pub stop: Arc<AtomicBool>,
+    /// Shows how the run goes.
+    pub status: Status,
+    /// Planted by tests.
+    pub faults: Faults,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All input was read and everything was emitted.
+    Complete,
+    /// It was told to stop; a later run goes on from here.
+    Stopped,
+}
+
+/// What a run found when it started.
+#[derive(Debug)]
+pub struct Start {
+    /// What it starts from.
+    pub restore: Restore,
+    repository: Repository,
+}
+
+impl Start {
+    /// Looks for what to start from.
+    pub fn find(settings: &Settings) -> Result<Self, Error> {
+        let repository = Repository::open(&settings.snapshots)?;
+        let restore = restore::choose(&repository, &settings.job())?;
+        Ok(Start { restore, repository })
+    }
+
+    /// Whether the job is over: all input was read and everything was emitted.
+    pub fn is_complete(&self) -> bool {
+        self.restore.manifest.as_ref().is_some_and(|manifest| manifest.complete)
+    }
+}
+
+impl Settings {
+    fn job(&self) -> Job {
+        Job {
+            fingerprint: self.fingerprint.clone(),
+            partitions: self.partitions.iter().map(|(partition, _)| partition.name().to_owned()).collect(),
+            workers: self.workers,
+        }
+    }
+}
+
+/// Runs a job to its end, or until it is told to stop. `assemble` builds the dataflow and is called on each worker.
+pub fn run<A>(settings: Settings, start: Start, assemble: A) -> Result<Ended, Error>
+where
+    A: for<'s> Fn(&mut Flow<'s>) -> Result<(), Error> + Send + Sync + 'static,
+{
+    let poison = Poison::default();
+    let shared = Arc::new(Shared { settings: settings.clone(), start, poison: poison.clone() });
+    let config = timely::Config::process(settings.workers);
+    let workers = timely::execute(config, move |worker| {
+        let leave = Rc::new(Cell::new(false));
+        let dataflow = worker.next_dataflow_index();
+        worker.dataflow_named::<Stamp, _, _>("job", |scope| {
+            let mut flow = Flow::new(scope, shared.clone(), leave.clone());
+            let assembled = assemble(&mut flow).and_then(|()| flow.finish());
+            shared.poison.check(assembled);
+        });
+        while worker.has_dataflows() && !leave.get() && !shared.poison.is_set() {
+            worker.step_or_park(Some(Duration::from_millis(10)));
+        }
+        if worker.has_dataflows() {
+            // Capabilities must not be let go of here: every timer would fire.
+            worker.drop_dataflow(dataflow);
+        }
+        leave.get()
+    })
+    .map_err(|error| Error::Unavailable(format!("the workers could not be started: {error}")))?;
+    let mut left = false;
+    for worker in workers.join() {
+        left |= worker.map_err(|error| Error::Fault(format!("a worker panicked: {error}")))?;
+    }
+    match poison.take() {
+        Some(error) => Err(error),
+        None if left => Ok(Ended::Stopped),
+        None => Ok(Ended::Complete),
+    }
+}
+
+/// What all workers of a run share.
+struct Shared {
+    settings: Settings,
+    start: Start,
+    poison: Poison,
+}
+
+/// The assembly of a job's dataflow on one worker.
+pub struct Flow<'s> {
+    scope: Scope<'s, Stamp>,
+    shared: Arc<Shared>,
+    leave: Rc<Cell<bool>>,
+    announcements: StreamVec<'s, Stamp, Announcement>,
+    announce: timely::dataflow::operators::core::feedback::Handle<'s, Stamp, Vec<Announcement>>,
+    answers: Vec<StreamVec<'s, Stamp, Answer>>,
+    progress: Option<StreamVec<'s, Stamp, Progress>>,
+    applied: Vec<StreamVec<'s, Stamp, ()>>,
+    operators: BTreeSet<String>,
+}
+
+impl<'s> Flow<'s> {
+    fn new(scope: Scope<'s, Stamp>, shared: Arc<Shared>, leave: Rc<Cell<bool>>) -> Self {
+        // A loop that adds no time is legal: every path through it is cut at the coordinator's inputs.
+        let (announce, announcements) = scope.feedback::<Vec<Announcement>>(0);
+        Flow {
+            scope,
+            shared,
+            leave,
+            announcements,
+            announce,
+            answers: Vec::new(),
+            progress: None,
+            applied: Vec::new(),
+            operators: BTreeSet::new(),
+        }
+    }
+
+    /// This worker's index, and how many there are.
+    pub fn place(&self) -> (usize, usize) {
+        (self.scope.index(), self.scope.peers())
+    }
+
+    /// The cut that the job was restored to.
+    pub fn restored(&self) -> Option<Stamp> {
+        self.shared.start.restore.at()
+    }
+
+    /// Reads the job's partitions: a stream of records and one of what is written aside. Called once.
+    pub fn sources<D: Decode>(&mut self, decoder: D) -> Result<(Stream<'s, D::Record>, Stream<'s, D::Aside>), Error> {
+        let name = "sources".to_owned();
+        let settings = &self.shared.settings;
+        let (worker, workers) = self.place();
+        let restored = self.restored();
+        let mut seats = Vec::new();
+        for (index, (partition, timing)) in settings.partitions.iter().enumerate() {
+            if index % workers == worker {
+                let state = self.shared.start.restore.partition(partition.name());
+                let journal = settings.journal.lock().unwrap_or_else(PoisonError::into_inner);
+                let journaled = journal.load(partition.name())?;
+                seats.push(Seat::new(index as u32, partition.clone(), *timing, state, journaled, restored));
+            }
+        }
+        let streams = sources(
+            self.scope,
+            self.announcements.clone(),
+            Sources {
+                name: name.clone(),
+                seats,
+                decoder,
+                journal: settings.journal.clone(),
+                clock: settings.clock.clone(),
+                poison: self.shared.poison.clone(),
+                faults: settings.faults,
+                leave: self.leave.clone(),
+                first_stamp: restored.map_or(1, |at| at.saturating_add(1)),
+            },
+        );
+        self.operators.insert(name);
+        self.answers.push(streams.answers);
+        self.progress = Some(streams.progress);
+        Ok((streams.records, streams.asides))
+    }
+
+    /// A stream of records whose times, in whole milliseconds, are known beforehand.
+    pub fn scheduled<R: Sendable>(&mut self, mut records: Vec<(Micros, R)>) -> Stream<'s, R> {
+        if self.scope.index() != 0 {
+            records.clear();
+        }
+        records.sort_by_key(|(at, _)| *at);
+        let first = self.restored().map_or(1, |at| at.saturating_add(1));
+        scheduled(self.scope, self.announcements.clone(), first, records)
+    }
+
+    /// A keyed operator, with `budget` bytes of memory for decoded rows on this worker. Returns a stream per port.
+    pub fn keyed<L: Logic>(
+        &mut self,
+        name: &str,
+        logic: L,
+        stores: &dyn Stores,
+        budget: usize,
+        inputs: Vec<Input<'s, L::Record>>,
+    ) -> Result<Vec<Stream<'s, L::Out>>, Error> {
+        let Shared { settings, start, poison } = &*self.shared;
+        let (worker, workers) = self.place();
+        let folder = settings.state.join(format!("{name}.{worker}"));
+        let checkpoints = start.restore.checkpoints(&start.repository, name, worker, workers)?;
+        let store = match self.restored() {
+            Some(_) => stores.restore(&folder, &checkpoints, crate::key::KeyGroup::owned_by(worker, workers))?,
+            None => stores.create(&folder)?,
+        };
+        let totals = start.restore.totals(name, worker, L::TOTALS.len());
+        let streams = keyed(
+            self.scope,
+            inputs,
+            self.announcements.clone(),
+            Keyed {
+                name: name.to_owned(),
+                logic,
+                table: Table::new(store, budget),
+                restored: self.restored(),
+                totals: settings.status.totals(name, worker, L::TOTALS, totals),
+                snapshots: start.repository.path().to_owned(),
+                poison: poison.clone(),
+                faults: settings.faults,
+            },
+        );
+        if !self.operators.insert(name.to_owned()) {
+            return Err(Error::Fault(format!("two operators are called {name}")));
+        }
+        self.answers.push(streams.answers);
+        self.applied.push(streams.applied);
+        Ok(streams.ports)
+    }
+
+    /// A stream that will be connected later and comes back `delay` after it was sent.
+    pub fn feedback<R: Sendable>(&mut self, delay: Span) -> (Loop<'s, R>, Stream<'s, R>) {
+        let (handle, stream) = self.scope.feedback::<Vec<R>>(delay.millis());
+        (Loop(handle), stream)
+    }
+
+    /// Connects everything to the coordinator.
+    fn finish(self) -> Result<(), Error> {
+        let Flow { scope, shared, announce, answers, progress, applied, operators, .. } = self;
+        let Some(progress) = progress else {
+            return Err(Error::Fault("a job needs sources".to_owned()));
+        };
+        let Shared { settings, start, poison } = &*shared;
+        let max_delay = settings.partitions.iter().map(|(_, timing)| timing.max_delay).max().unwrap_or_default();
+        let conductor = (scope.index() == 0).then(|| {
+            Conductor::new(Score {
+                job: settings.job(),
+                operators,
+                repository: start.repository.clone(),
+                keep: settings.snapshots_kept,
+                every: settings.snapshot_every,
+                next_id: start.restore.next_id,
+                restored: start.restore.at(),
+                max_delay,
+                clock: settings.clock.clone(),
+                stop: settings.stop.clone(),
+                poison: poison.clone(),
+                status: settings.status.clone(),
+            })
+        });
+        let answers = scope.concatenate(answers);
+        let applied = scope.concatenate(applied);
+        coordinator(scope, progress, applied, answers, conductor).broadcast().connect_loop(announce);
+        Ok(())
+    }
+}
+
+/// The open end of a feedback.
+pub struct Loop<'s, R: Sendable>(timely::dataflow::operators::core::feedback::Handle<'s, Stamp, Vec<R>>);
+
+impl<'s, R: Sendable> Loop<'s, R> {
+    /// Connects the stream that comes back.
+    pub fn connect(self, stream: Stream<'s, R>) {
+        stream.connect_loop(self.0);
+    }
+}

@@ -39,9 +39,11 @@ impl KeyGroup {
 }
 
 /// A map with a fixed hash seed. Nothing may depend on its order of iteration.
+#[expect(clippy::disallowed_types, reason = "the hasher is fixed here")]
 pub type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::FixedState>;
 
 /// A set with a fixed hash seed. Nothing may depend on its order of iteration.
+#[expect(clippy::disallowed_types, reason = "the hasher is fixed here")]
 pub type Set<K> = std::collections::HashSet<K, foldhash::fast::FixedState>;
 
 #[cfg(test)]

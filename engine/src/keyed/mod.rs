@@ -12,6 +12,7 @@ use crate::time::{Micros, Stamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that can cross to another worker.
 pub trait Sendable: Clone + Send + Serialize + DeserializeOwned + 'static {}
@@ -63,6 +64,11 @@ pub trait Logic: 'static {
         Ok(())
     }
 
+    /// Called once on a fresh start, before anything is applied.
+    fn fresh(&mut self, _context: &mut Context<'_, Self>) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Called once after a restore, before anything is applied, with `context.now` the restored time: to send again,
     /// from keyed state, what was emitted but may not have been received.
     fn restored(&mut self, _context: &mut Context<'_, Self>) -> Result<(), Error> {
@@ -98,8 +104,8 @@ pub struct Context<'a, L: Logic + ?Sized> {
 
 /// Collects what a step emits, per port.
 pub struct Outputs<O> {
-    pub(crate) ports: Vec<Vec<O>>,
-    pub(crate) port: fn(&O) -> usize,
+    ports: Vec<Vec<O>>,
+    port: fn(&O) -> usize,
 }
 
 impl<O> Outputs<O> {
@@ -113,22 +119,46 @@ impl<O> Outputs<O> {
 /// The timers of one operator on one worker.
 #[derive(Default)]
 pub struct Timers {
-    pub(crate) due: std::collections::BTreeSet<Timer>,
+    /// By tag, so that the earliest one that reaches a port is found at once.
+    due: BTreeMap<u8, BTreeSet<Timer>>,
     /// Set (`true`) and cleared (`false`) since the last snapshot, for the store.
-    pub(crate) changed: std::collections::BTreeMap<Timer, bool>,
+    changed: BTreeMap<Timer, bool>,
 }
 
 impl Timers {
     /// Arms a timer. The same (time, key, tag) twice is one timer.
     pub fn set(&mut self, timer: Timer) {
         self.changed.insert(timer.clone(), true);
-        self.due.insert(timer);
+        self.arm(timer);
     }
 
     /// Takes a timer back.
     pub fn clear(&mut self, timer: &Timer) {
-        if self.due.remove(timer) {
+        if self.due.get_mut(&timer.tag).is_some_and(|due| due.remove(timer)) {
             self.changed.insert(timer.clone(), false);
         }
+    }
+
+    /// Arms a timer that the store holds already.
+    fn arm(&mut self, timer: Timer) {
+        self.due.entry(timer.tag).or_default().insert(timer);
+    }
+
+    /// The next timer due before `at`.
+    fn pop_before(&mut self, at: Micros) -> Option<Timer> {
+        let first = self.due.values().filter_map(BTreeSet::first).min().filter(|timer| timer.at < at)?.clone();
+        self.clear(&first);
+        Some(first)
+    }
+
+    /// Stamp of the earliest timer of the tags that `reaches` names.
+    fn earliest(&self, reaches: impl Fn(u8) -> bool) -> Option<Stamp> {
+        let due = self.due.iter().filter(|(tag, _)| reaches(**tag)).filter_map(|(_, due)| due.first());
+        due.map(|timer| timer.at.stamp()).min()
+    }
+
+    /// What changed since the last call.
+    fn take_changed(&mut self) -> BTreeMap<Timer, bool> {
+        std::mem::take(&mut self.changed)
     }
 }

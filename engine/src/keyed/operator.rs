@@ -1,1 +1,328 @@
-//! (to be written)
+//! The timely closure of keyed operators, the only one. It stashes what comes, applies what the frontier has passed,
+//! releases time, and takes its part of snapshots; each of these is a step of [`Body`].
+
+use super::stash::Stash;
+use super::{Context, Logic, Outputs, Record, Timers};
+use crate::coordinator::message::{Announcement, Answer, Part};
+use crate::error::Error;
+use crate::fault::{Faults, Planted, Poison};
+use crate::limits::STEP_RECORDS_MAX;
+use crate::metrics::Totals;
+use crate::state::RowKey;
+use crate::state::table::Table;
+use crate::time::{Micros, Stamp};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::{Capability, vec::Broadcast};
+use timely::dataflow::{Scope, StreamVec};
+use timely::progress::Antichain;
+use timely::progress::frontier::MutableAntichain;
+
+/// One of an operator's inputs.
+pub enum Input<'s, R: Record> {
+    /// Each record goes to the worker that owns its key.
+    Keyed(StreamVec<'s, Stamp, R>),
+    /// Each record goes to every worker.
+    Broadcast(StreamVec<'s, Stamp, R>),
+}
+
+/// What a worker's keyed operator is built with.
+pub struct Keyed<L: Logic> {
+    /// Name of the operator, unique within the job.
+    pub name: String,
+    /// What it does.
+    pub logic: L,
+    /// Its rows on this worker.
+    pub table: Table<L::Row>,
+    /// Up to where the rows were restored; `None` on a fresh start.
+    pub restored: Option<Stamp>,
+    /// Running totals of this worker.
+    pub totals: Totals,
+    /// Folder of all snapshots.
+    pub snapshots: PathBuf,
+    /// Stops the run.
+    pub poison: Poison,
+    /// Planted by tests.
+    pub faults: Faults,
+}
+
+/// The streams of a keyed operator.
+pub struct KeyedStreams<'s, O: Clone + 'static> {
+    /// One per port of the logic.
+    pub ports: Vec<StreamVec<'s, Stamp, O>>,
+    /// Carries nothing; its frontier tells what has been applied.
+    pub applied: StreamVec<'s, Stamp, ()>,
+    /// Answers to the coordinator.
+    pub answers: StreamVec<'s, Stamp, Answer>,
+}
+
+/// Builds the operator on this worker.
+pub fn keyed<'s, L: Logic>(
+    scope: Scope<'s, Stamp>,
+    inputs: Vec<Input<'s, L::Record>>,
+    announcements: StreamVec<'s, Stamp, Announcement>,
+    keyed: Keyed<L>,
+) -> KeyedStreams<'s, L::Out> {
+    let workers = scope.peers();
+    let mut builder = OperatorBuilder::new(keyed.name.clone(), scope);
+    let mut handles = Vec::new();
+    for input in inputs {
+        let (stream, routed) = match input {
+            Input::Keyed(stream) => (stream, true),
+            Input::Broadcast(stream) => (stream.broadcast(), false),
+        };
+        let here = scope.index() as u64;
+        let route = move |record: &L::Record| if routed { record.key().group.worker(workers) as u64 } else { here };
+        handles.push(builder.new_input_connection(stream, Exchange::new(route), vec![]));
+    }
+    let mut heard = builder.new_input_connection(announcements, Pipeline, vec![]);
+    // Data outputs follow the data inputs; the answers follow the announcements alone.
+    let data: Vec<(usize, Antichain<Stamp>)> = (0..handles.len()).map(|i| (i, Antichain::from_elem(0))).collect();
+    let mut ports = Vec::new();
+    let mut senders = Vec::new();
+    for _ in 0..L::PORTS {
+        let (output, stream) = builder.new_output_connection(data.clone());
+        senders.push(OutputBuilder::<_, CapacityContainerBuilder<Vec<L::Out>>>::from(output));
+        ports.push(stream);
+    }
+    let (_applied_out, applied) = builder.new_output_connection::<Vec<()>, _>(data);
+    let (answers_out, answers) = builder.new_output_connection(vec![(handles.len(), Antichain::from_elem(0))]);
+    let mut answers_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Answer>>>::from(answers_out);
+    let answer_port = L::PORTS + 1;
+    let worker = scope.index();
+
+    builder.build(move |mut capabilities| {
+        capabilities.truncate(answer_port);
+        let mut body = Body::new(worker, keyed, capabilities);
+        move |frontiers| {
+            for handle in &mut handles {
+                handle.for_each(|capability, records| {
+                    let stamp = *capability.least().expect("records travel under a capability");
+                    body.holds.lower(stamp, |port| capability.delayed(&stamp, port));
+                    records.drain(..).for_each(|record| body.stash(record));
+                });
+            }
+            heard.for_each(|capability, announcements| {
+                let stamp = *capability.least().expect("the coordinator sends under a capability");
+                for announcement in announcements.drain(..) {
+                    if let Announcement::Snapshot { at, id } = announcement {
+                        body.snapshots.insert(at, (id, capability.delayed(&stamp, answer_port)));
+                    }
+                }
+            });
+            if body.keyed.poison.is_set() {
+                return;
+            }
+            let progressed = body.progress(frontiers);
+            let Some(answers) = body.keyed.poison.clone().check(progressed) else { return };
+            for (port, sender) in senders.iter_mut().enumerate() {
+                let mut records = std::mem::take(&mut body.out.ports[port]);
+                if let Some(capability) = body.holds.at(port).filter(|_| !records.is_empty()) {
+                    sender.activate().session(capability).give_container(&mut records);
+                }
+            }
+            body.release();
+            let mut answering = answers_out.activate();
+            for (capability, answer) in answers {
+                answering.session(&capability).give(answer);
+            }
+        }
+    });
+    KeyedStreams { ports, applied, answers }
+}
+
+/// Capabilities of the data outputs, each at or before the earliest thing that may still be emitted on it.
+struct Holds(Vec<Option<Capability<Stamp>>>);
+
+impl Holds {
+    /// Something at `stamp` came in: holds every port at least that early.
+    fn lower(&mut self, stamp: Stamp, capability: impl Fn(usize) -> Capability<Stamp>) {
+        for (port, held) in self.0.iter_mut().enumerate() {
+            if held.as_ref().is_none_or(|held| *held.time() > stamp) {
+                *held = Some(capability(port));
+            }
+        }
+    }
+
+    fn at(&self, port: usize) -> Option<&Capability<Stamp>> {
+        self.0.get(port).and_then(Option::as_ref)
+    }
+
+    /// Lets go of everything before `earliest`; of all when there is nothing more to emit.
+    fn release(&mut self, port: usize, earliest: Option<Stamp>) {
+        match (earliest, &mut self.0[port]) {
+            (Some(earliest), Some(held)) if earliest > *held.time() => held.downgrade(&earliest),
+            (Some(_), _) => {}
+            (None, held) => *held = None,
+        }
+    }
+}
+
+/// What the operator is between activations.
+struct Body<L: Logic> {
+    worker: usize,
+    keyed: Keyed<L>,
+    stash: Stash<L::Record>,
+    timers: Timers,
+    holds: Holds,
+    out: Outputs<L::Out>,
+    /// Announced snapshots by their time, each with the capability to answer under.
+    snapshots: BTreeMap<Stamp, (u64, Capability<Stamp>)>,
+    started: bool,
+}
+
+impl<L: Logic> Body<L> {
+    fn new(worker: usize, keyed: Keyed<L>, capabilities: Vec<Capability<Stamp>>) -> Self {
+        let out = Outputs { ports: (0..L::PORTS).map(|_| Vec::new()).collect(), port: L::port };
+        Body {
+            worker,
+            keyed,
+            stash: Stash::default(),
+            timers: Timers::default(),
+            holds: Holds(capabilities.into_iter().map(Some).collect()),
+            out,
+            snapshots: BTreeMap::new(),
+            started: false,
+        }
+    }
+
+    /// Puts a record by, unless the restored rows hold it already.
+    fn stash(&mut self, record: L::Record) {
+        let held = self.keyed.restored.is_some_and(|through| record.at().stamp() <= through);
+        if !held || record.key().bytes.is_empty() {
+            self.stash.push(record);
+        }
+    }
+
+    /// Applies everything that the frontiers have passed and takes the snapshots that are due.
+    fn progress(
+        &mut self,
+        frontiers: &[MutableAntichain<Stamp>],
+    ) -> Result<Vec<(Capability<Stamp>, Answer)>, Error> {
+        if !self.started {
+            self.started = true;
+            self.start()?;
+        }
+        let heeded = match self.keyed.faults.has(Planted::IgnoresLastInput) && frontiers.len() > 2 {
+            true => [&frontiers[..frontiers.len() - 2], &frontiers[frontiers.len() - 1..]].concat(),
+            false => frontiers.to_vec(),
+        };
+        let frontier = heeded.iter().filter_map(|input| input.frontier().first().copied()).min();
+        let mut answers = Vec::new();
+        loop {
+            let early = self.keyed.faults.has(Planted::SnapshotsEarly);
+            let passed = |at: &Stamp| early || frontier.is_none_or(|frontier| frontier > *at);
+            let cut = self.snapshots.first_key_value().map(|(at, _)| *at).filter(passed);
+            match cut.or(frontier.map_or(Some(Stamp::MAX), |frontier| frontier.checked_sub(1))) {
+                Some(through) if !(early && cut.is_some()) => self.apply_through(through)?,
+                _ => {}
+            }
+            let Some(at) = cut else { break };
+            let (id, capability) = self.snapshots.remove(&at).expect("it was the first");
+            self.keyed.logic.step_done(at.checked_add(1))?;
+            answers.push((capability, Answer::Part { id, part: self.snapshot(at, id)? }));
+        }
+        self.keyed.logic.step_done(frontier)?;
+        Ok(answers)
+    }
+
+    fn start(&mut self) -> Result<(), Error> {
+        for timer in self.keyed.table.timers()? {
+            self.timers.arm(timer);
+        }
+        let restored = self.keyed.restored;
+        let (logic, mut context) = self.context(restored.map_or(Micros::ZERO, Micros::from_stamp));
+        context.rows.set_now(context.now);
+        match restored {
+            Some(_) => logic.restored(&mut context)?,
+            None => logic.fresh(&mut context)?,
+        }
+        if self.keyed.faults.has(Planted::SendsNothingAgain) {
+            self.out.ports.iter_mut().for_each(Vec::clear);
+        }
+        Ok(())
+    }
+
+    fn context(&mut self, now: Micros) -> (&mut L, Context<'_, L>) {
+        let Body { worker: _, keyed, timers, out, .. } = self;
+        let Keyed { logic, table, totals, .. } = keyed;
+        (logic, Context { now, rows: table, out, timers, totals })
+    }
+
+    /// Applies records and fires timers up to and including a stamp, in order of event time.
+    fn apply_through(&mut self, through: Stamp) -> Result<(), Error> {
+        while let Some(records) = self.stash.take_through(through) {
+            let mut records = records.into_iter();
+            loop {
+                let step: Vec<L::Record> = records.by_ref().take(STEP_RECORDS_MAX).collect();
+                if step.is_empty() {
+                    break;
+                }
+                self.step(step)?;
+            }
+        }
+        let end = Micros(Micros::from_stamp(through).0.saturating_add(1_000));
+        self.fire_before(end)?;
+        self.keyed.table.end_step()
+    }
+
+    fn step(&mut self, records: Vec<L::Record>) -> Result<(), Error> {
+        let keys: Vec<RowKey<'_>> = records.iter().map(Record::key).filter(|key| !key.bytes.is_empty()).collect();
+        self.keyed.table.prefetch(&keys)?;
+        drop(keys);
+        for record in records {
+            self.fire_before(record.at())?;
+            let (logic, mut context) = self.context(record.at());
+            context.rows.set_now(record.at());
+            logic.apply(record, &mut context)?;
+        }
+        self.keyed.table.end_step()
+    }
+
+    /// Fires the timers that are due before `at`.
+    fn fire_before(&mut self, at: Micros) -> Result<(), Error> {
+        while let Some(timer) = self.timers.pop_before(at) {
+            let (logic, mut context) = self.context(timer.at);
+            context.rows.set_now(timer.at);
+            logic.fire(timer, &mut context)?;
+        }
+        Ok(())
+    }
+
+    /// Takes this operator's part of a snapshot. All up to `at` has been applied and nothing after it.
+    fn snapshot(&mut self, at: Stamp, id: u64) -> Result<Part, Error> {
+        let (logic, mut context) = self.context(Micros::from_stamp(at));
+        logic.before_snapshot(&mut context)?;
+        for (timer, set) in self.timers.take_changed() {
+            match set {
+                true => self.keyed.table.put_timer(&timer),
+                false => self.keyed.table.delete_timer(&timer),
+            }
+        }
+        let folder = crate::snapshot::repository::folder(&self.keyed.snapshots, id)
+            .join(Part::folder(&self.keyed.name, self.worker));
+        let files = self.keyed.table.checkpoint(&folder)?;
+        Ok(Part {
+            operator: self.keyed.name.clone(),
+            worker: self.worker,
+            files,
+            totals: self.keyed.totals.to_vec(),
+            partitions: Vec::new(),
+        })
+    }
+
+    /// Lets go of the time that nothing can be emitted at any more.
+    fn release(&mut self) {
+        let stashed = self.stash.earliest();
+        for port in 0..L::PORTS {
+            let armed = self.timers.earliest(|tag| L::timer_reaches(tag, port));
+            self.holds.release(port, stashed.into_iter().chain(armed).min());
+        }
+        self.holds.release(L::PORTS, stashed);
+        self.keyed.totals.publish();
+    }
+}

@@ -1,7 +1,7 @@
 //! One activity event, as it travels from the source to the detectors: what the hot path compares, as numbers, and
 //! beside it the line it came from, which is read again only for the rare event that raises something.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use engine::key::KeyGroup;
 use engine::keyed::Record;
 use engine::state::RowKey;
@@ -21,6 +21,17 @@ pub enum Action {
     Other,
     /// A name that is not in the catalogue. Kept and counted.
     Unknown,
+}
+
+impl Action {
+    /// What a name of the catalogue means. The catalogue itself is `decode`'s.
+    pub fn of_known(name: &str) -> Self {
+        match name {
+            "file_downloaded" => Action::FileDownloaded,
+            "anomaly" => Action::Anomaly,
+            _ => Action::Other,
+        }
+    }
 }
 
 /// Whose activity a record is judged as.
@@ -137,14 +148,14 @@ pub fn key_of(kind: KeyKind, org: &str, name: &str) -> Vec<u8> {
 }
 
 /// Appends [`key_of`] to a buffer.
-pub fn push_key(buffer: &mut Vec<u8>, kind: KeyKind, org: &str, name: &str) {
-    buffer.push(match kind {
+pub fn push_key(buffer: &mut impl BufMut, kind: KeyKind, org: &str, name: &str) {
+    buffer.put_u8(match kind {
         KeyKind::User => b'u',
         KeyKind::App => b'a',
     });
-    buffer.extend_from_slice(&(org.len() as u16).to_be_bytes());
-    buffer.extend_from_slice(org.as_bytes());
-    buffer.extend_from_slice(name.as_bytes());
+    buffer.put_u16(org.len() as u16);
+    buffer.put_slice(org.as_bytes());
+    buffer.put_slice(name.as_bytes());
 }
 
 /// The org and name within a key, `None` if it is not one.

@@ -1,0 +1,29 @@
+# `make` lists the targets. Everything here is also a plain cargo command, once `make setup` has run.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fmt bench setup check
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## the whole system on a seeded week of activity
+	cargo run --locked --release -- demo
+
+test: setup lint ## formatting, lints, all tests and the house rules: what CI runs
+	cargo test --locked --workspace
+
+lint: setup ## formatting and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+fmt: ## format everything
+	cargo fmt --all
+
+bench: setup ## benchmarks
+	cargo bench --locked
+
+setup: ## install what is missing and compile RocksDB once
+	@bash scripts/setup.sh
+
+check: setup ## the quick half: compile everything, then the house rules
+	cargo check --locked --workspace --all-targets
+	cargo test --locked --test tidy

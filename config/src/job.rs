@@ -1,0 +1,183 @@
+//! The checked job: what the program builds from. Owned here: the top of the file, `[job]`, `[http]`, and the way from
+//! layers to a job.
+
+use crate::detect::{self, Detect};
+use crate::flags::Flags;
+use crate::layers::Layers;
+use crate::problem::{Problem, Problems};
+use crate::read::{self, Refusal, Section};
+use crate::source::{self, Source};
+use crate::value::{Origin, Value};
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A job whose every setting has passed its rule. Only [`Job::load`] and [`Job::from_flags`] make one.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Job {
+    /// Where state, snapshots and outputs lie.
+    pub data_dir: PathBuf,
+    /// Worker threads, at most one per key group.
+    pub workers: NonZeroUsize,
+    /// Bytes of memory that decoded and cached state may take, over all workers.
+    pub state_memory_bytes: u64,
+    /// Wall time from one snapshot to the next.
+    pub snapshot_every: Duration,
+    /// How many snapshots are kept besides named ones.
+    pub snapshots_kept: NonZeroUsize,
+    /// Decide but do not act, for every org.
+    pub shadow: bool,
+    /// How long the end of bounded input waits for open responses.
+    pub drain_timeout: Duration,
+    /// What becomes of anomalies that were detected elsewhere.
+    pub imported_anomalies: ImportedAnomalies,
+    /// Control records, in this order.
+    pub control: Vec<PathBuf>,
+    /// The exit list that holds from the beginning of time.
+    pub tor_list: Option<PathBuf>,
+    /// Where activity comes from; at least one, and no file twice.
+    pub sources: Vec<Source>,
+    /// Where the console, the API and the metrics are served: a loopback address. Port 0 is any free port.
+    pub http_listen: SocketAddr,
+    /// What detection asks for.
+    pub detect: Detect,
+}
+
+/// What becomes of `action:"anomaly"` in the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportedAnomalies {
+    /// Written to the audit log and counted.
+    Record,
+    /// Also decided upon and answered like our own.
+    Respond,
+}
+
+impl Job {
+    /// Puts the layers over each other and checks the outcome. Opens nothing.
+    ///
+    /// # Errors
+    /// Every problem of all layers at once, in the order of their place.
+    pub fn load(layers: &Layers) -> Result<Job, Problems> {
+        let tree = layers.merge()?;
+        let mut problems = Vec::new();
+        let mut root = Section::root(&tree, layers.place(), &mut problems);
+        let job = read_job(&mut root);
+        root.close();
+        if layers.flags.follow && layers.flags.input.is_empty() {
+            problems.push(Problem {
+                origin: Origin::Flag("--follow".to_owned()),
+                path: String::new(),
+                value: None,
+                rule: "needs --input".to_owned(),
+                hint: Some("in a job file, set follow = true in its [[source]]".to_owned()),
+            });
+        }
+        problems.sort_by(|a, b| a.origin.cmp(&b.origin));
+        job.filter(|_| problems.is_empty()).ok_or(Problems(problems))
+    }
+
+    /// A job without a file: defaults, environment and the command line.
+    ///
+    /// # Errors
+    /// As [`Job::load`].
+    pub fn from_flags(flags: Flags, environment: Vec<(String, String)>) -> Result<Job, Problems> {
+        Job::load(&Layers { file: None, environment, flags })
+    }
+}
+
+const IMPORTED_ANOMALIES: &[(&str, ImportedAnomalies)] =
+    &[("record", ImportedAnomalies::Record), ("respond", ImportedAnomalies::Respond)];
+
+/// Everything that `[job]` holds.
+struct Running {
+    data_dir: PathBuf,
+    workers: NonZeroUsize,
+    state_memory_bytes: u64,
+    snapshot_every: Duration,
+    snapshots_kept: NonZeroUsize,
+    shadow: bool,
+    drain_timeout: Duration,
+    imported_anomalies: ImportedAnomalies,
+}
+
+fn read_job(root: &mut Section<'_>) -> Option<Job> {
+    let running = root.section("job", read_running);
+    let control = root.read_list("control", read::path);
+    let tor_list = root.read_if_set("tor_list", read::path);
+    let sources = source::read_all(root);
+    let http_listen = root.section("http", |http| http.read("listen", loopback));
+    let detect = root.section("detect", detect::read);
+    let running = running?;
+    Some(Job {
+        data_dir: running.data_dir,
+        workers: running.workers,
+        state_memory_bytes: running.state_memory_bytes,
+        snapshot_every: running.snapshot_every,
+        snapshots_kept: running.snapshots_kept,
+        shadow: running.shadow,
+        drain_timeout: running.drain_timeout,
+        imported_anomalies: running.imported_anomalies,
+        control: control?,
+        tor_list: tor_list?,
+        sources: sources?,
+        http_listen: http_listen?,
+        detect: detect?,
+    })
+}
+
+fn read_running(job: &mut Section<'_>) -> Option<Running> {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let data_dir = job.require("data_dir", "name the folder for state and outputs, or give --data-dir", read::path);
+    let workers = job.read("workers", workers);
+    let state_memory_bytes = job.read("state_memory", read::size(16 << 20..=1 << 40));
+    let snapshot_every = job.read("snapshot_every", read::duration(Duration::from_millis(10)..=HOUR));
+    let snapshots_kept = job.read("snapshots_kept", |value| read::count(1..=1_000)(value).map(at_least_one));
+    let shadow = job.read("shadow", read::switch);
+    let drain_timeout = job.read("drain_timeout", read::duration(Duration::ZERO..=24 * HOUR));
+    let imported_anomalies = job.read("imported_anomalies", read::one_of(IMPORTED_ANOMALIES));
+    Some(Running {
+        data_dir: data_dir?,
+        workers: workers?,
+        state_memory_bytes: state_memory_bytes?,
+        snapshot_every: snapshot_every?,
+        snapshots_kept: snapshots_kept?,
+        shadow: shadow?,
+        drain_timeout: drain_timeout?,
+        imported_anomalies: imported_anomalies?,
+    })
+}
+
+/// A number of workers, or `"cores"`. More than one per key group would have nothing to do.
+fn workers(value: &Value) -> Result<NonZeroUsize, Refusal> {
+    let most = u64::from(engine::key::GROUPS);
+    match value {
+        Value::Text(text) | Value::Word(text) if text == "cores" => {
+            let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+            Ok(cores.min(at_least_one(most)))
+        }
+        _ => read::count(1..=most)(value)
+            .map(at_least_one)
+            .map_err(|refusal| refusal.hint("\"cores\" is one for each core of the machine")),
+    }
+}
+
+fn at_least_one(count: u64) -> NonZeroUsize {
+    usize::try_from(count).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// An address that only this machine can reach: what is served there asks nobody who they are.
+fn loopback(value: &Value) -> Result<SocketAddr, Refusal> {
+    let refusal = || Refusal::new("must be an address and port such as \"127.0.0.1:9464\"");
+    let text = read::text(value)?;
+    let address: SocketAddr = text.parse().map_err(|_| match text.starts_with("localhost:") {
+        true => refusal().hint("write 127.0.0.1 for localhost"),
+        false => refusal().hint("IPv6 addresses stand in brackets: [::1]:9464"),
+    })?;
+    match address.ip().to_canonical().is_loopback() {
+        true => Ok(address),
+        false => Err(Refusal::new("must be a loopback address: there is no authentication yet")
+            .hint("listen on 127.0.0.1 and put a proxy that authenticates in front")),
+    }
+}

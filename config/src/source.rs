@@ -1,0 +1,105 @@
+//! `[[source]]`: where activity comes from, and how late and how quiet a source may be.
+
+use crate::read::{self, Refusal, Section};
+use engine::time::Span;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One source of activity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Source {
+    /// What is read.
+    pub kind: SourceKind,
+    /// The org of events that name none themselves.
+    pub org: Option<String>,
+    /// The orgs that this source may speak for; empty is all.
+    pub speaks_for: BTreeSet<String>,
+    /// How far a partition's watermark stays behind its newest event.
+    pub max_disorder: Span,
+    /// How long a live partition may be silent before it is idle.
+    pub max_delay: Duration,
+    /// How late an event may be and still take part.
+    pub lateness_limit: Span,
+}
+
+/// The kinds of source, each with what only it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Files of one JSON object per line.
+    File(FileSource),
+}
+
+/// What a file source reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileSource {
+    /// The files, each a partition; at least one.
+    pub paths: Vec<PathBuf>,
+    /// Read on as they grow.
+    pub follow: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    File,
+}
+
+const KINDS: &[(&str, Kind)] = &[("file", Kind::File)];
+
+/// Reads every source. A file that two sources read would be applied twice, so that is refused.
+pub(crate) fn read_all(root: &mut Section<'_>) -> Option<Vec<Source>> {
+    let mut seen = BTreeSet::new();
+    let hint = "say what to read: [[source]] in a job file, or --input FILE";
+    root.sections("source", hint, |section| read_one(section, &mut seen))
+}
+
+fn read_one(section: &mut Section<'_>, seen: &mut BTreeSet<PathBuf>) -> Option<Source> {
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+    const MILLISECOND: Duration = Duration::from_millis(1);
+    let kind = section.require("kind", "kind = \"file\" reads files", read::one_of(KINDS));
+    let org = section.read_if_set("org", read::text);
+    let speaks_for = section.read_list("speaks_for", read::text);
+    let max_disorder = section.read("max_disorder", read::duration(Duration::ZERO..=DAY));
+    let max_delay = section.read("max_delay", read::duration(MILLISECOND..=DAY));
+    let lateness_limit = section.read("lateness_limit", read::duration(Duration::ZERO..=28 * DAY));
+    let file = read_file(section, seen);
+    if let (Some(Some(org)), Some(orgs)) = (&org, &speaks_for)
+        && !orgs.is_empty()
+        && !orgs.contains(org)
+    {
+        let rule = "is not among speaks_for, so its events would all be rejected";
+        section.refuse("org", Refusal::new(rule).hint("add it to speaks_for"));
+    }
+    Some(Source {
+        kind: match kind? {
+            Kind::File => SourceKind::File(file?),
+        },
+        org: org?,
+        speaks_for: speaks_for?.into_iter().collect(),
+        max_disorder: span(max_disorder?),
+        max_delay: max_delay?,
+        lateness_limit: span(lateness_limit?),
+    })
+}
+
+fn read_file(section: &mut Section<'_>, seen: &mut BTreeSet<PathBuf>) -> Option<FileSource> {
+    let paths = section.read_list("paths", read::path);
+    let follow = section.read("follow", read::switch);
+    if paths.as_ref().is_some_and(Vec::is_empty) {
+        section.refuse("paths", Refusal::new("must name at least one file").hint("paths = [\"events.ndjson\"]"));
+    }
+    for path in paths.iter().flatten() {
+        if !seen.insert(path.clone()) {
+            let rule = format!("names {:?} twice, here or in a source above", path.display().to_string());
+            section.refuse("paths", Refusal::new(rule).hint("each file is one partition of one source"));
+        }
+    }
+    Some(FileSource { paths: paths?, follow: follow? })
+}
+
+/// Event time; the rules allow no duration that does not fit.
+fn span(duration: Duration) -> Span {
+    Span(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
+}

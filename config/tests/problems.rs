@@ -1,0 +1,153 @@
+//! Problems: that all are reported at once, where they stand, and that no bad value becomes a job.
+
+use config::{Flags, Job, JobFile, Layers};
+use proptest::prelude::*;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const VALID: &str = "[job]\ndata_dir = \"d\"\n[[source]]\nkind = \"file\"\npaths = [\"e.ndjson\"]\n";
+
+fn file(text: &str) -> Layers {
+    let file = JobFile { name: "job.toml".to_owned(), text: text.to_owned() };
+    Layers { file: Some(file), ..Layers::default() }
+}
+
+fn refused(layers: &Layers) -> String {
+    Job::load(layers).expect_err("this must be refused").to_string()
+}
+
+#[test]
+fn ten_mistakes_are_ten_problems() {
+    let told = refused(&file(include_str!("golden/ten_mistakes.toml")));
+    assert_eq!(told + "\n", include_str!("golden/ten_mistakes.txt"));
+}
+
+#[test]
+fn bad_syntax_is_told_with_its_place_whatever_the_rest_says() {
+    let told = refused(&file("[job\nworkers = = 1\n"));
+    assert!(told.starts_with("job.toml:1:5: not TOML"), "{told}");
+    assert!(told.contains("job.toml:2:"), "{told}");
+}
+
+#[test]
+fn what_is_missing_is_missing_from_the_file_and_not_from_the_defaults() {
+    let told = refused(&file("[http]\nlisten = \"127.0.0.1:0\"\n"));
+    assert!(told.contains("job.toml: job.data_dir is missing"), "{told}");
+    assert!(told.contains("job.toml: source is missing"), "{told}");
+    assert!(told.ends_with("2 problems"), "{told}");
+}
+
+#[test]
+fn each_layer_wins_over_the_one_below_and_is_named_when_it_is_wrong() {
+    let mut layers = file(&VALID.replace("[job]\n", "[job]\nworkers = 2\nsnapshot_every = \"1m\"\n"));
+    let job = Job::load(&layers).expect("the file is valid");
+    assert_eq!((job.workers.get(), job.snapshot_every, job.drain_timeout.as_secs()), (2, Duration::from_secs(60), 300));
+
+    layers.environment = vec![("AERIE__JOB__WORKERS".into(), "3".into()), ("PATH".into(), "/bin".into())];
+    assert_eq!(Job::load(&layers).expect("so is the environment").workers.get(), 3);
+    layers.flags.workers = Some("4".into());
+    assert_eq!(Job::load(&layers).expect("and the flag").workers.get(), 4);
+
+    layers.flags.workers = Some("many".into());
+    layers.environment.push(("AERIE__JOB__SHADOW".into(), "yes".into()));
+    layers.environment.push(("AERIE__DETECT__SEARCH_VOLUME__FLOR".into(), "5".into()));
+    let told = refused(&layers);
+    assert!(told.contains("--workers: job.workers = \"many\": must be a whole number from 1 to 256"), "{told}");
+    assert!(told.contains("AERIE__JOB__SHADOW: job.shadow = \"yes\": must be true or false"), "{told}");
+    assert!(told.contains("did you mean floor?"), "{told}");
+    assert!(told.ends_with("3 problems"), "{told}");
+}
+
+#[test]
+fn flags_alone_are_a_job() {
+    let flags = Flags {
+        input: vec!["a.ndjson".into(), "b.ndjson".into()],
+        control: vec!["c.ndjson".into()],
+        data_dir: Some("d".into()),
+        state_memory: Some("64MiB".into()),
+        follow: true,
+        shadow: true,
+        ..Flags::default()
+    };
+    let job = Job::from_flags(flags, Vec::new()).expect("enough to run");
+    let config::SourceKind::File(files) = &job.sources[0].kind;
+    assert_eq!(files.paths, [PathBuf::from("a.ndjson"), "b.ndjson".into()]);
+    assert!(files.follow && job.shadow);
+    assert_eq!((job.state_memory_bytes, job.control.len()), (64 << 20, 1));
+    assert_eq!(job.sources[0].max_disorder, engine::time::Span::from_secs(5));
+
+    let told = Job::from_flags(Flags { follow: true, ..Flags::default() }, Vec::new()).expect_err("nothing to read");
+    assert!(told.to_string().contains("command line: job.data_dir is missing"), "{told}");
+    assert!(told.to_string().contains("--follow: needs --input"), "{told}");
+}
+
+#[test]
+fn only_loopback_is_served() {
+    for (listen, allowed) in [
+        ("127.0.0.1:0", true),
+        ("127.8.8.8:9464", true),
+        ("[::1]:9464", true),
+        ("[::ffff:127.0.0.1]:1", true),
+        ("0.0.0.0:9464", false),
+        ("[::]:9464", false),
+        ("192.168.1.1:80", false),
+        ("localhost:9464", false),
+        ("127.0.0.1", false),
+    ] {
+        let loaded = Job::load(&file(&format!("{VALID}[http]\nlisten = \"{listen}\"\n")));
+        assert_eq!(loaded.is_ok(), allowed, "{listen}");
+    }
+}
+
+#[test]
+fn bounds_are_exact() {
+    for (setting, allowed) in [
+        ("workers = 1", true),
+        ("workers = 256", true),
+        ("workers = \"cores\"", true),
+        ("workers = 0", false),
+        ("workers = 257", false),
+        ("workers = -1", false),
+        ("workers = 1.0", false),
+        ("workers = 99999999999999999999", false),
+        ("workers = 2026-01-01", false),
+        ("shadow = \"true\"", false),
+        ("snapshot_every = \"10ms\"", true),
+        ("snapshot_every = \"9ms\"", false),
+        ("snapshot_every = \"61m\"", false),
+        ("state_memory = \"16MiB\"", true),
+        ("state_memory = \"16MB\"", false),
+        ("data_dir = \"e\"", false),
+    ] {
+        let loaded = Job::load(&file(&VALID.replace("[job]\n", &format!("[job]\n{setting}\n"))));
+        assert_eq!(loaded.is_ok(), allowed, "{setting}");
+    }
+    for (margin, allowed) in [("1", true), ("100.0", true), ("0.99", false), ("nan", false), ("inf", false)] {
+        let loaded = Job::load(&file(&format!("{VALID}[detect.search_volume]\nmargin = {margin}\n")));
+        assert_eq!(loaded.is_ok(), allowed, "margin {margin}");
+    }
+}
+
+#[test]
+fn a_source_that_refuses_its_own_org_is_refused() {
+    let told = refused(&file(&format!("{VALID}org = \"E1\"\nspeaks_for = [\"E2\"]\n")));
+    assert!(told.contains("job.toml:6:7: source[0].org = \"E1\": is not among speaks_for"), "{told}");
+    assert!(Job::load(&file(&format!("{VALID}org = \"E1\"\nspeaks_for = [\"E2\", \"E1\"]\n"))).is_ok());
+}
+
+#[test]
+fn a_file_of_another_kind_is_refused_unread() {
+    let told = refused(&file(&"x".repeat((1 << 20) + 1)));
+    assert!(told.contains("bytes, more than 1048576"), "{told}");
+}
+
+proptest! {
+    #[test]
+    fn no_file_and_no_environment_panics(text in "(\\[job\\]\n|\\[\\[source\\]\\]\n|[a-z_]{1,9}|[\\[\\]{}=\"'.,#\n 0-9é-]){0,80}", word in ".*") {
+        let mut layers = file(&text);
+        layers.environment = vec![("AERIE__".into(), word.clone()), (format!("AERIE__SOURCE__{word}"), word)];
+        if let Err(problems) = Job::load(&layers) {
+            prop_assert!(!problems.0.is_empty());
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Files of lines. Owned here: reading lines with their positions, telling whether a file is still the one of a former
+//! run, and append-only output that can be cut back. Not owned here: what a line means.
+
+mod identity;
+mod ordered;
+mod reader;
+
+pub use identity::{FileIdentity, Sameness, identity};
+pub use ordered::{Length, OrderedFile};
+pub use reader::{HEAD_BYTES, LINE_BYTES_MAX, Line, LineBatch, LineReader, Mode, Read};
+
+pub(crate) use identity::sha256;
+pub(crate) use ordered::sync_folder_of;

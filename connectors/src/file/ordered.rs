@@ -1,0 +1,160 @@
+//! An append-only file of lines that recovery cuts back to a length that a snapshot names.
+
+use engine::error::Error;
+use memchr::memchr2;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+const BUFFER_BYTES: usize = 1 << 16;
+
+/// How long a file of lines is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Length {
+    /// In bytes, line ends included.
+    pub bytes: u64,
+    /// In lines.
+    pub lines: u64,
+}
+
+/// A file that one writer appends lines to. What was appended is durable after [`OrderedFile::sync`].
+#[derive(Debug)]
+pub struct OrderedFile {
+    writer: BufWriter<File>,
+    path: PathBuf,
+    length: Length,
+}
+
+impl OrderedFile {
+    /// Opens a file and cuts it back to `kept`, durably; it is created if nothing of it is to be kept.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if it is missing or shorter than that, or no line ends there. [`Error::Io`] if the system
+    /// refuses it.
+    pub fn open(path: &Path, kept: Length) -> Result<Self, Error> {
+        let corrupt = |what: &str| {
+            let (path, bytes) = (path.display(), kept.bytes);
+            Error::Corrupt(format!(
+                "{path} {what}, but the snapshot counts on {bytes} bytes of it; restore the file, or start from \
+                 another snapshot"
+            ))
+        };
+        let file = match OpenOptions::new().read(true).append(true).create(kept.bytes == 0).open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && kept.bytes > 0 => {
+                return Err(corrupt("is missing"));
+            }
+            opened => opened.map_err(Error::io("open", path))?,
+        };
+        let found = file.metadata().map_err(Error::io("open", path))?.len();
+        if found < kept.bytes {
+            return Err(corrupt(&format!("has only {found} bytes")));
+        }
+        if kept.bytes > 0 {
+            let mut last = [0];
+            file.read_exact_at(&mut last, kept.bytes - 1).map_err(Error::io("read", path))?;
+            if last != [b'\n'] {
+                return Err(corrupt("has no line end there"));
+            }
+        }
+        file.set_len(kept.bytes).map_err(Error::io("cut back", path))?;
+        file.sync_all().map_err(Error::io("sync", path))?;
+        sync_folder_of(path)?;
+        Ok(OrderedFile { writer: BufWriter::with_capacity(BUFFER_BYTES, file), path: path.to_owned(), length: kept })
+    }
+
+    /// Appends a line, without its line end.
+    ///
+    /// # Errors
+    /// [`Error::Fault`] if it has a line end within; [`Error::Io`] if the system refuses it, after which the file must
+    /// be opened anew.
+    pub fn append(&mut self, line: &str) -> Result<(), Error> {
+        if memchr2(b'\n', b'\r', line.as_bytes()).is_some() {
+            return Err(Error::Fault(format!("a line for {} has a line end within", self.path.display())));
+        }
+        let refuse = |error| Error::io("write", &self.path)(error);
+        self.writer.write_all(line.as_bytes()).map_err(refuse)?;
+        self.writer.write_all(b"\n").map_err(refuse)?;
+        self.length.bytes += line.len() as u64 + 1;
+        self.length.lines += 1;
+        Ok(())
+    }
+
+    /// Makes all that was appended durable.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses it, after which the file must be opened anew.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        self.writer.flush().map_err(Error::io("write", &self.path))?;
+        self.writer.get_ref().sync_data().map_err(Error::io("sync", &self.path))
+    }
+
+    /// Its length with all that was appended, synced or not.
+    pub fn length(&self) -> Length {
+        self.length
+    }
+}
+
+/// Makes the names in a file's folder durable.
+pub(crate) fn sync_folder_of(path: &Path) -> Result<(), Error> {
+    let folder = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io("sync", folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn corrupt(result: Result<OrderedFile, Error>, word: &str) {
+        match result {
+            Err(Error::Corrupt(text)) if text.contains(word) => {}
+            other => panic!("wanted {word}, found {other:?}"),
+        }
+    }
+
+    #[test]
+    fn it_is_cut_back_to_what_was_kept_and_goes_on_from_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.ndjson");
+        let mut file = OrderedFile::open(&path, Length::default()).unwrap();
+        file.append("one").unwrap();
+        file.append("zwölf").unwrap();
+        file.sync().unwrap();
+        let kept = file.length();
+        assert_eq!(kept, Length { bytes: 11, lines: 2 });
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\nzwölf\n");
+        file.append("lost").unwrap();
+        drop(file);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 16);
+
+        let mut file = OrderedFile::open(&path, kept).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 11);
+        file.append("three").unwrap();
+        file.sync().unwrap();
+        assert_eq!(file.length(), Length { bytes: 17, lines: 3 });
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\nzwölf\nthree\n");
+
+        corrupt(OrderedFile::open(&path, Length { bytes: 18, lines: 3 }), "only 17");
+        corrupt(OrderedFile::open(&path, Length { bytes: 10, lines: 2 }), "no line end");
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 17, "a refused file stays as it is");
+        OrderedFile::open(&path, Length::default()).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+        std::fs::remove_file(&path).unwrap();
+        corrupt(OrderedFile::open(&path, kept), "missing");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_line_is_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = OrderedFile::open(&folder.path().join("out"), Length::default()).unwrap();
+        for line in ["a\nb", "a\r", "\n"] {
+            assert!(matches!(file.append(line), Err(Error::Fault(_))));
+        }
+        assert_eq!(file.length(), Length::default());
+    }
+}

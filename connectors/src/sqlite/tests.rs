@@ -1,0 +1,224 @@
+use super::*;
+use engine::ledger::Order;
+use engine::ledger::conformance;
+use engine::source::journal::{Journal, JournalEntry, Judgement};
+use std::time::Instant;
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn store(folder: &tempfile::TempDir) -> SqliteStore {
+    SqliteStore::open(&folder.path().join("store.sqlite")).expect("the store opens")
+}
+
+#[test]
+fn it_is_a_ledger() {
+    let folder = folder();
+    conformance::check(&mut || Box::new(store(&folder))).unwrap();
+}
+
+/// Triggers that break one promise each, and the part of the suite that has to notice.
+const FAULTS: [(&str, &str); 12] = [
+    (
+        "issue:",
+        "after insert on numbers when new.name = 'issued_through' begin \
+        delete from numbers where name = 'issued_through'; end",
+    ),
+    (
+        "issue:",
+        "after update on numbers when new.value = 40 begin \
+        update numbers set value = 30 where value = 40; end",
+    ),
+    ("issue:", "before insert on entries when new.id = 'e2' begin select raise(ignore); end"),
+    ("issue:", "after insert on orders begin update orders set payload = x'00' where seq = new.seq; end"),
+    ("steps:", "before insert on entries when new.id = 's1-entry' begin select raise(ignore); end"),
+    ("steps:", "before insert on settlements begin select raise(ignore); end"),
+    ("steps:", "after update of text on attempts begin update attempts set text = null; end"),
+    ("leases:", "after update of doubt_ms on orders begin update orders set doubt_ms = null; end"),
+    ("outcomes:", "after update of error on orders begin update orders set due_ms = 0 where due_ms = 200; end"),
+    ("an admin's hand:", "after update of held on orders begin update orders set held = 0; end"),
+    ("receipts:", "before insert on receipts begin select raise(ignore); end"),
+    (
+        "generations:",
+        "after update on numbers when new.name = 'generation' begin \
+        update numbers set value = 3 where name = 'generation'; end",
+    ),
+];
+
+#[test]
+fn the_suite_notices_every_planted_fault() {
+    for (part, trigger) in FAULTS {
+        let folder = folder();
+        store(&folder).connection.execute_batch(&format!("create trigger fault {trigger}")).unwrap();
+        let problem = conformance::check(&mut || Box::new(store(&folder))).expect_err(trigger);
+        assert!(problem.starts_with(part), "{trigger}: {problem}");
+    }
+}
+
+#[test]
+fn commits_are_synced_in_wal_mode() {
+    let folder = folder();
+    let store = store(&folder);
+    let read = |name: &str| -> String {
+        store
+            .connection
+            .query_row(&format!("select cast({name} as text) from pragma_{name}"), [], |r| r.get(0))
+            .unwrap()
+    };
+    assert_eq!((read("journal_mode").as_str(), read("synchronous").as_str()), ("wal", "2"));
+}
+
+fn entry(id: usize) -> Entry {
+    Entry { id: format!("{id:064x}"), at: Micros(id as u64 + 1), body: format!("{{\"id\":{id}}}").repeat(40) }
+}
+
+#[test]
+fn ten_thousand_entries_are_issued_and_compared_within_a_second() {
+    let folder = folder();
+    let mut store = store(&folder);
+    let batch = Batch { entries: (0..10_000).map(entry).collect(), orders: vec![] };
+    for repeated in [0, 10_000] {
+        let start = Instant::now();
+        let issued = store.issue(&batch, Micros(20_000)).unwrap();
+        assert_eq!((issued.repeated, issued.new_entries), (repeated, 10_000 - repeated));
+        let took = start.elapsed();
+        // Measured: 0.1 s unoptimised, with the sync. The rest is for a busy machine.
+        assert!(took < Duration::from_secs(1), "took {took:?}");
+    }
+}
+
+#[test]
+fn two_handles_in_two_threads_issue_and_work_at_once() {
+    let folder = folder();
+    let mut issuer = store(&folder);
+    let mut worker = store(&folder);
+    const ORDERS: u64 = 200;
+    let issuing = std::thread::spawn(move || {
+        for at in 1..=ORDERS {
+            let order = Order { id: at.to_string(), at: Micros(at), payload: vec![], steps: vec!["only".to_owned()] };
+            issuer.issue(&Batch { entries: vec![], orders: vec![order] }, Micros(at)).unwrap();
+        }
+    });
+    let mut done = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while (done.len() as u64) < ORDERS {
+        assert!(Instant::now() < deadline, "only {} orders done", done.len());
+        for claim in worker.claim(1, 1_000, 7).unwrap() {
+            let receipt = Entry { id: claim.order.id.clone(), at: claim.order.at, body: String::new() };
+            assert_eq!(
+                worker.record(&claim, &StepOutcome::Done { detail: None }, &[receipt], 1).unwrap(),
+                Recorded::Applied
+            );
+            done.push(claim.order.id);
+        }
+    }
+    issuing.join().unwrap();
+    let logged: Vec<String> =
+        worker.entries_after(0, usize::MAX).unwrap().into_iter().map(|(_, entry)| entry.id).collect();
+    assert_eq!(logged, done);
+    assert_eq!(logged, (1..=ORDERS).map(|at| at.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn many_can_open_a_new_store_at_once() {
+    for _ in 0..10 {
+        let folder = folder();
+        std::thread::scope(|scope| {
+            for worker in 0..8 {
+                let folder = &folder;
+                scope.spawn(move || store(folder).receipt(&format!("{worker}"), "").unwrap());
+            }
+        });
+        assert_eq!(store(&folder).receipts_after(0, 100).unwrap().len(), 8);
+    }
+}
+
+#[test]
+fn the_end_of_time_is_kept() {
+    let folder = folder();
+    store(&folder).issue(&Batch::default(), Micros(u64::MAX)).unwrap();
+    assert_eq!(store(&folder).issued_through().unwrap(), Micros(u64::MAX));
+}
+
+#[test]
+fn newer_foreign_and_damaged_files_are_refused_and_stay_as_they_are() {
+    let folder = folder();
+    let path = folder.path().join("store.sqlite");
+    drop(store(&folder));
+    Connection::open(&path).unwrap().execute("update numbers set value = 2 where name = 'format'", []).unwrap();
+    let error = SqliteStore::open(&path).unwrap_err();
+    assert!(matches!(&error, Error::Corrupt(text) if text.contains("version 2")), "{error}");
+
+    let foreign = folder.path().join("foreign.sqlite");
+    Connection::open(&foreign).unwrap().execute_batch("create table t (x)").unwrap();
+    let before = std::fs::read(&foreign).unwrap();
+    assert!(matches!(SqliteStore::open(&foreign), Err(Error::Corrupt(_))));
+    assert_eq!(std::fs::read(&foreign).unwrap(), before);
+
+    let damaged = folder.path().join("damaged.sqlite");
+    std::fs::write(&damaged, [b'x'; 8_192]).unwrap();
+    assert!(matches!(SqliteStore::open(&damaged), Err(Error::Corrupt(_))));
+    assert!(matches!(SqliteStore::open(&folder.path().join("no/such/folder")), Err(Error::Io { .. })));
+}
+
+#[test]
+fn a_transaction_that_fails_half_way_leaves_nothing() {
+    let folder = folder();
+    let mut store = store(&folder);
+    let mut batch = Batch { entries: (0..3).map(entry).collect(), orders: vec![] };
+    store
+        .connection
+        .execute_batch(
+            "create trigger fail before insert on entries when new.at = 3 \
+        begin select raise(abort, 'planted'); end",
+        )
+        .unwrap();
+    let error = store.issue(&batch, Micros(9)).unwrap_err();
+    assert!(error.to_string().contains("planted"), "{error}");
+    assert_eq!((store.entries_after(0, 9).unwrap(), store.issued_through().unwrap()), (vec![], Micros::ZERO));
+    batch.entries.pop();
+    assert_eq!(store.issue(&batch, Micros(9)).unwrap().new_entries, 2);
+}
+
+fn judged(partition: &str, seq: u64, judgement: Judgement) -> JournalEntry {
+    JournalEntry { partition: partition.to_owned(), seq, position: seq * 100, judgement, watermark: Micros(seq) }
+}
+
+#[test]
+fn a_journal_keeps_each_partition_in_order() {
+    let folder = folder();
+    let a = [judged("a", 1, Judgement::Idle), judged("a", 2, Judgement::Ahead), judged("a", 10, Judgement::Idle)];
+    let b = judged("b", 1, Judgement::Ahead);
+    let mut journal = store(&folder);
+    journal.append(&[a[0].clone(), b.clone(), a[1].clone()]).unwrap();
+    journal.append(&a[2..]).unwrap();
+    drop(journal);
+
+    let mut journal = store(&folder);
+    assert_eq!(journal.load("a").unwrap(), a);
+    assert_eq!(journal.load("b").unwrap(), std::slice::from_ref(&b));
+    assert_eq!(journal.load("c").unwrap(), []);
+    journal.append(&a).unwrap();
+    journal.append(&[]).unwrap();
+    assert_eq!(journal.load("a").unwrap(), a, "what is there already is left as it is");
+
+    journal.drop_before("a", 2).unwrap();
+    assert_eq!(journal.load("a").unwrap(), a[1..]);
+    assert_eq!(journal.load("b").unwrap(), [b]);
+}
+
+#[test]
+fn a_journal_refuses_two_stories_and_old_generations_and_writes_nothing_then() {
+    let folder = folder();
+    let mut journal = store(&folder);
+    journal.append(&[judged("a", 5, Judgement::Idle)]).unwrap();
+    for wrong in [judged("a", 5, Judgement::Ahead), judged("a", 4, Judgement::Idle)] {
+        let error = journal.append(&[judged("b", 1, Judgement::Idle), wrong]).unwrap_err();
+        assert!(matches!(error, Error::Fault(_)), "{error}");
+    }
+    store(&folder).claim_generation(1).unwrap();
+    assert!(ledger::is_superseded(&journal.append(&[judged("a", 6, Judgement::Idle)]).unwrap_err()));
+    assert!(ledger::is_superseded(&journal.drop_before("a", 9).unwrap_err()));
+    assert_eq!((journal.load("a").unwrap().len(), journal.load("b").unwrap().len()), (1, 0));
+}

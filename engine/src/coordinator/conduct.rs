@@ -1,0 +1,333 @@
+//! What the coordinator decides: how far the horizon moves, when a snapshot is due and when it exists, how a job
+//! stops. No timely here: frontiers and answers in, steps out.
+
+use super::message::{Activity, Announcement, Answer, Part, Progress};
+use crate::clock::{Clock, Stopwatch};
+use crate::error::Error;
+use crate::fault::Poison;
+use crate::limits::{HORIZON_LEAD_MAX, HORIZON_LEAD_MIN, LEAD_MAX};
+use crate::metrics::Status;
+use crate::snapshot::manifest::{Job, Manifest};
+use crate::snapshot::repository::Repository;
+use crate::time::{Micros, Span, Stamp};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long event time is measured over to choose the next lead of the horizon.
+const PACE_OVER: Duration = Duration::from_millis(200);
+
+/// How often idle partitions are told to follow.
+const IDLE_EVERY: Duration = Duration::from_secs(1);
+
+/// What a conductor is built with.
+pub struct Score {
+    /// What the job is.
+    pub job: Job,
+    /// Names of all operators that answer to snapshots, sources included.
+    pub operators: BTreeSet<String>,
+    /// Where snapshots go.
+    pub repository: Repository,
+    /// How many snapshots are kept.
+    pub keep: usize,
+    /// How long to wait from one snapshot to the next.
+    pub every: Duration,
+    /// Number of the next snapshot.
+    pub next_id: u64,
+    /// The cut that the job was restored to.
+    pub restored: Option<Stamp>,
+    /// By how much idle live partitions stay behind the wall clock.
+    pub max_delay: Span,
+    /// Paces; never decides what time a record has.
+    pub clock: Clock,
+    /// Set from outside when the job is to stop.
+    pub stop: Arc<AtomicBool>,
+    /// Stops the run.
+    pub poison: Poison,
+    /// Where progress is shown.
+    pub status: Status,
+}
+
+/// What is to be done with the coordinator's capability and output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send this under the present capability.
+    Announce(Announcement),
+    /// Let go of everything before this.
+    Release(Stamp),
+    /// Send this at the end of time and let go of everything.
+    AnnounceLast(Announcement),
+}
+
+/// Decides; see the module.
+pub struct Conductor {
+    score: Score,
+    phase: Phase,
+    horizon: Stamp,
+    read_to: Stamp,
+    lead: Stamp,
+    pace: Pace,
+    since_snapshot: Stopwatch,
+    last_cut: Option<Stamp>,
+    outstanding: Option<Outstanding>,
+    partitions: BTreeMap<u32, (Progress, Stopwatch)>,
+    since_idle: Stopwatch,
+    stopped: BTreeMap<usize, Option<Stamp>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Running,
+    /// Sources were told to stop.
+    Stopping,
+    /// The last snapshot before leaving was asked for.
+    Draining,
+    /// The input has ended and the complete snapshot was asked for.
+    Ending,
+    Done,
+}
+
+/// A snapshot that was asked for and does not exist yet.
+struct Outstanding {
+    id: u64,
+    at: Stamp,
+    complete: bool,
+    parts: BTreeMap<(String, usize), Part>,
+    since: Stopwatch,
+}
+
+/// How fast event time runs.
+struct Pace {
+    since: Stopwatch,
+    from: Option<Stamp>,
+}
+
+impl Conductor {
+    /// Starts conducting.
+    pub fn new(score: Score) -> Self {
+        let horizon = score.restored.map_or(1, |at| at.saturating_add(1));
+        let last_cut = score.restored;
+        Conductor {
+            score,
+            phase: Phase::Starting,
+            horizon,
+            read_to: horizon,
+            lead: HORIZON_LEAD_MIN,
+            pace: Pace { since: Stopwatch::start(), from: None },
+            since_snapshot: Stopwatch::start(),
+            last_cut,
+            outstanding: None,
+            partitions: BTreeMap::new(),
+            since_idle: Stopwatch::start(),
+            stopped: BTreeMap::new(),
+        }
+    }
+
+    /// Whether there is nothing left to decide.
+    pub fn done(&self) -> bool {
+        self.phase == Phase::Done
+    }
+
+    /// Takes in reports and answers.
+    pub fn hear(&mut self, reports: Vec<Progress>, answers: Vec<Answer>) {
+        for report in reports {
+            self.score.status.report(report);
+            self.partitions.insert(report.partition, (report, Stopwatch::start()));
+        }
+        for answer in answers {
+            match answer {
+                Answer::Part { id, part } => {
+                    if let Some(outstanding) = self.outstanding.as_mut().filter(|outstanding| outstanding.id == id) {
+                        outstanding.parts.insert((part.operator.clone(), part.worker), part);
+                    }
+                }
+                Answer::Stopped { worker, lowest } => {
+                    self.stopped.insert(worker, lowest);
+                }
+            }
+        }
+    }
+
+    /// Decides what to do now. `sources` is the frontier of the sources alone, `applied` what the last operator may
+    /// still emit; `None` when they have ended.
+    pub fn conduct(&mut self, sources: Option<Stamp>, applied: Option<Stamp>) -> Vec<Step> {
+        let mut steps = Vec::new();
+        if self.score.poison.is_set() {
+            return steps;
+        }
+        let result = self.decide(sources, applied, &mut steps);
+        self.score.poison.clone().check(result);
+        steps
+    }
+
+    fn decide(
+        &mut self,
+        sources: Option<Stamp>,
+        applied: Option<Stamp>,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), Error> {
+        let published = self.publish_if_whole()?;
+        if self.phase == Phase::Starting {
+            // A snapshot before the first record: a crash right at the start cannot lose where reading began.
+            if self.score.restored.is_none() {
+                self.ask(0, false, steps)?;
+            }
+            steps.push(Step::Release(self.horizon));
+            self.phase = Phase::Running;
+            return Ok(());
+        }
+        match (self.phase, sources) {
+            (Phase::Running, None) => {
+                self.outstanding = None;
+                let id = self.begin(Stamp::MAX, true)?;
+                steps.push(Step::AnnounceLast(Announcement::Snapshot { at: Stamp::MAX, id }));
+                self.phase = Phase::Ending;
+            }
+            (Phase::Running, Some(_)) if self.score.stop.load(Ordering::SeqCst) => {
+                steps.push(Step::Announce(Announcement::Stop));
+                self.phase = Phase::Stopping;
+            }
+            (Phase::Running, Some(sources)) => self.advance(sources, applied, steps)?,
+            (Phase::Stopping, _) if self.stopped.len() == self.score.job.workers => self.drain(steps)?,
+            (Phase::Draining, _) if published => {
+                steps.push(Step::Announce(Announcement::Leave));
+                self.phase = Phase::Done;
+            }
+            (Phase::Ending, _) if published => self.phase = Phase::Done,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Moves the horizon when the sources come near it, and asks for a snapshot when one is due.
+    fn advance(&mut self, sources: Stamp, applied: Option<Stamp>, steps: &mut Vec<Step>) -> Result<(), Error> {
+        self.score.status.set_frontiers(sources, applied.unwrap_or(sources));
+        self.lead = self.pace.lead(sources).unwrap_or(self.lead);
+        let reach = sources.saturating_add(self.lead / 2);
+        let near = |limit: Stamp| reach >= limit;
+        let snapshot = self.snapshot_due(sources);
+        let mut horizon = self.horizon;
+        if near(horizon) || snapshot {
+            horizon = horizon.max(sources.saturating_add(self.lead)).max(self.horizon.saturating_add(u64::from(snapshot)));
+        }
+        let read_to = horizon.min(applied.unwrap_or(horizon).saturating_add(LEAD_MAX)).max(self.read_to);
+        let idle_to = self.idle_to();
+        if horizon == self.horizon && (read_to == self.read_to || !near(self.read_to)) && idle_to.is_none() {
+            return Ok(());
+        }
+        if snapshot {
+            self.ask(self.horizon, false, steps)?;
+        }
+        steps.push(Step::Announce(Announcement::Advance { horizon, read_to, sources, idle_to }));
+        if horizon > self.horizon {
+            steps.push(Step::Release(horizon));
+        }
+        (self.horizon, self.read_to) = (horizon, read_to);
+        Ok(())
+    }
+
+    /// A snapshot is due when the time is up, none is under way, and something has moved since the last.
+    fn snapshot_due(&self, sources: Stamp) -> bool {
+        self.outstanding.is_none()
+            && self.since_snapshot.elapsed() >= self.score.every
+            && self.last_cut.is_none_or(|cut| sources > cut && self.horizon > cut)
+    }
+
+    /// All sources have stopped: what they have passed is applied, kept, and left.
+    fn drain(&mut self, steps: &mut Vec<Step>) -> Result<(), Error> {
+        self.outstanding = None;
+        let lowest = self.stopped.values().copied().flatten().min();
+        let cut = lowest.and_then(|lowest| lowest.checked_sub(1));
+        let Some(cut) = cut.filter(|cut| self.last_cut.is_none_or(|last| *cut > last)) else {
+            // Nothing was passed since the snapshot that there is.
+            steps.push(Step::Announce(Announcement::Leave));
+            self.phase = Phase::Done;
+            return Ok(());
+        };
+        let horizon = self.horizon.max(cut.saturating_add(1));
+        let advance = Announcement::Advance { horizon, read_to: self.read_to, sources: cut, idle_to: None };
+        steps.push(Step::Announce(advance));
+        steps.push(Step::Release(horizon));
+        self.horizon = horizon;
+        self.ask(cut, false, steps)?;
+        self.phase = Phase::Draining;
+        Ok(())
+    }
+
+    fn ask(&mut self, at: Stamp, complete: bool, steps: &mut Vec<Step>) -> Result<(), Error> {
+        let id = self.begin(at, complete)?;
+        steps.push(Step::Announce(Announcement::Snapshot { at, id }));
+        Ok(())
+    }
+
+    fn begin(&mut self, at: Stamp, complete: bool) -> Result<u64, Error> {
+        let id = self.score.next_id;
+        self.score.next_id += 1;
+        self.score.repository.begin(id)?;
+        self.outstanding = Some(Outstanding { id, at, complete, parts: BTreeMap::new(), since: Stopwatch::start() });
+        Ok(id)
+    }
+
+    /// Publishes the outstanding snapshot once all its parts are there.
+    fn publish_if_whole(&mut self) -> Result<bool, Error> {
+        let expected = self.score.operators.len() * self.score.job.workers;
+        let Some(outstanding) = self.outstanding.take_if(|outstanding| outstanding.parts.len() == expected) else {
+            return Ok(false);
+        };
+        let Outstanding { id, at, complete, parts, since } = outstanding;
+        let manifest = Manifest::of(id, at, complete, &self.score.job, parts.into_values());
+        self.score.repository.publish(&manifest)?;
+        self.score.status.snapshot_published(at, since.elapsed().as_secs_f64(), manifest.bytes());
+        self.last_cut = Some(at);
+        self.since_snapshot = Stopwatch::start();
+        self.retain()?;
+        Ok(true)
+    }
+
+    /// Removes all but the newest snapshots.
+    fn retain(&self) -> Result<(), Error> {
+        let ids: Vec<u64> = self.score.repository.ids()?;
+        let surplus = ids.len().saturating_sub(self.score.keep);
+        ids.into_iter().take(surplus).try_for_each(|id| self.score.repository.remove(id))
+    }
+
+    /// To where idle partitions follow, when it is time to tell them: the slowest active watermark; when all are idle,
+    /// event time runs on from the newest event at the wall's rate, less the allowed delay, never past the wall clock.
+    fn idle_to(&mut self) -> Option<Micros> {
+        let idle = self.partitions.values().any(|(progress, _)| progress.activity == Activity::Idle);
+        if !idle || self.since_idle.elapsed() < IDLE_EVERY {
+            return None;
+        }
+        self.since_idle = Stopwatch::start();
+        let going = self.partitions.values().filter(|(progress, _)| progress.activity != Activity::Ended);
+        let active = going.clone().filter(|(progress, _)| progress.activity == Activity::Active);
+        if let Some(slowest) = active.map(|(progress, _)| progress.watermark).min() {
+            return Some(slowest);
+        }
+        let runs_on = |(progress, since): &(Progress, Stopwatch)| {
+            progress.newest.plus(Span(since.elapsed().as_micros() as u64)).minus(self.score.max_delay)
+        };
+        let newest = going.filter(|(progress, _)| progress.newest > Micros::ZERO).map(runs_on).max()?;
+        Some(newest.min(self.score.clock.now()))
+    }
+}
+
+impl Pace {
+    /// The event time that was covered lately, as the next lead; `None` before there is a new measurement.
+    fn lead(&mut self, sources: Stamp) -> Option<Stamp> {
+        let Some(from) = self.from else {
+            *self = Pace { since: Stopwatch::start(), from: Some(sources) };
+            return None;
+        };
+        let elapsed = self.since.elapsed();
+        let covered = sources.saturating_sub(from);
+        if elapsed < PACE_OVER && covered < HORIZON_LEAD_MAX {
+            return None;
+        }
+        *self = Pace { since: Stopwatch::start(), from: Some(sources) };
+        let pace = u128::from(covered) * PACE_OVER.as_micros() / elapsed.as_micros().max(1);
+        Some((pace.min(u128::from(HORIZON_LEAD_MAX)) as Stamp).clamp(HORIZON_LEAD_MIN, HORIZON_LEAD_MAX))
+    }
+}

@@ -1,0 +1,88 @@
+//! The tests of `word_count` have teeth: each of four faults, planted on purpose, changes what they compare.
+
+#[path = "words/job.rs"]
+mod job;
+#[path = "words/run.rs"]
+mod run;
+#[path = "words/stream.rs"]
+mod stream;
+
+use engine::fault::Planted;
+use engine::flow::Ended;
+use run::{Variant, output, words};
+use std::time::Duration;
+use stream::{Shape, lines, scatter, stream};
+
+const DENSE: Shape = Shape { records: 20_000, pace: 2_000_000, disorder: 4_000_000, late_one_in: 0, late_by: 1 };
+const LATE: Shape = Shape { late_one_in: 20, late_by: 400_000_000, ..DENSE };
+
+fn whole(partitions: &[Vec<String>], variant: &Variant) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let outcome = words(folder.path(), partitions, variant);
+    assert!(matches!(outcome.ended, Ok(Ended::Complete)), "{outcome:?}");
+    output(folder.path())
+}
+
+/// In how many of some seeds `run` differs with the fault from the undisturbed run without it; without it in none.
+fn differences(fault: Planted, shape: Shape, run: impl Fn(u64, &[Vec<String>], Option<Planted>) -> (String, String)) -> usize {
+    let seeds = 0..8;
+    seeds
+        .filter(|seed| {
+            let partitions = scatter(&lines(&stream(*seed, shape)), 3, *seed);
+            let expected = whole(&partitions, &Variant::default());
+            assert_eq!(run(*seed, &partitions, None), expected, "seed {seed}: differs without a fault");
+            run(*seed, &partitions, Some(fault)) != expected
+        })
+        .count()
+}
+
+/// Runs with frequent snapshots, stops or crashes once, and goes on.
+fn interrupted(partitions: &[Vec<String>], first: Variant, second: Variant) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let outcome = words(folder.path(), partitions, &first);
+    assert!(outcome.ended.is_err() || matches!(outcome.ended, Ok(Ended::Stopped)), "{outcome:?}");
+    let outcome = words(folder.path(), partitions, &second);
+    assert!(matches!(outcome.ended, Ok(Ended::Complete)), "{outcome:?}");
+    assert!(outcome.restored.is_some());
+    output(folder.path())
+}
+
+#[test]
+fn limits_applied_without_waiting_for_their_frontier_are_noticed() {
+    let found = differences(Planted::IgnoresLastInput, DENSE, |_, partitions, planted| {
+        whole(partitions, &Variant { workers: 2, block: 20, planted, ..Variant::default() })
+    });
+    assert!(found > 0, "0 of 8 runs differ");
+}
+
+#[test]
+fn limits_that_are_not_sent_again_are_noticed() {
+    let found = differences(Planted::SendsNothingAgain, DENSE, |_, partitions, planted| {
+        let first = Variant { block: 10, snapshot_every: Duration::from_millis(1), crash_after: 1_200, ..Variant::default() };
+        interrupted(partitions, first, Variant { workers: 2, planted, ..Variant::default() })
+    });
+    assert!(found > 0, "0 of 8 runs differ");
+}
+
+#[test]
+fn a_snapshot_taken_before_the_frontier_has_passed_it_is_noticed() {
+    let found = differences(Planted::SnapshotsEarly, DENSE, |_, partitions, planted| {
+        let first = Variant {
+            block: 10,
+            snapshot_every: Duration::from_millis(1),
+            crash_after: 1_200,
+            planted,
+            ..Variant::default()
+        };
+        interrupted(partitions, first, Variant { workers: 2, planted, ..Variant::default() })
+    });
+    assert!(found > 0, "0 of 8 runs differ");
+}
+
+#[test]
+fn records_judged_in_another_order_are_noticed() {
+    let found = differences(Planted::JudgesOutOfOrder, LATE, |_, partitions, planted| {
+        whole(partitions, &Variant { workers: 2, block: 20, planted, ..Variant::default() })
+    });
+    assert!(found > 0, "0 of 8 runs differ");
+}

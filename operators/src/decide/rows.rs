@@ -1,0 +1,126 @@
+//! What decide remembers: of an org what it set and whom it tells, of a user what the directory says and when they
+//! were last answered. Rows of users lie under their org, so that one worker sees both.
+
+use super::checks::Rule;
+use super::record::{OrgChange, UserChange};
+use crate::model::control::{Settings, Switch};
+use crate::model::decision::Recipient;
+use crate::model::reason::Reason;
+use engine::state::Row;
+use engine::time::{Micros, Span};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A row of decide. Directory rows must not expire, so none do; what is kept per user is small and has a fixed bound.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DecideRow {
+    /// An org.
+    Org(OrgRow),
+    /// A user of an org.
+    User(UserRow),
+}
+
+/// What an org set, and whom it tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrgRow {
+    /// Its settings, without the excluded groups: who is excluded through them stands in the users' rows.
+    pub settings: Settings,
+    /// Its own shadow switch.
+    pub shadow: Option<Switch>,
+    /// Its admins who are told of responses, by user id; at most [`crate::limits::RECIPIENTS_MAX`].
+    pub admins: BTreeMap<String, Recipient>,
+}
+
+/// What is known of a user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRow {
+    /// The directory's word, if it has one.
+    pub known: Option<Known>,
+    /// The reasons for which a group of the user's is excluded.
+    pub exempt: BTreeSet<Reason>,
+    /// Effective time of the last event that was answered, or would have been but for a dry run.
+    pub answered: Option<Micros>,
+}
+
+/// What decide needs of a directory row.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Known {
+    /// Display name.
+    pub name: String,
+    /// Mail address.
+    pub email: String,
+    /// Locale.
+    pub locale: String,
+    /// Belongs to another org.
+    pub is_external: bool,
+    /// Not a person.
+    pub is_bot: bool,
+}
+
+impl Row for DecideRow {
+    const TYPE: u16 = 30;
+    const VERSION: u16 = 1;
+    const TTL: Option<Span> = None;
+
+    fn weight(&self) -> usize {
+        match self {
+            DecideRow::Org(row) => {
+                let excluded: usize = row.settings.responses.values().map(|r| r.exclude_users.len()).sum();
+                512 + 64 * excluded + 256 * row.admins.len()
+            }
+            DecideRow::User(row) => {
+                let known = row.known.as_ref().map_or(0, |k| k.name.len() + k.email.len() + k.locale.len());
+                192 + known
+            }
+        }
+    }
+}
+
+impl OrgRow {
+    /// Takes up a change.
+    pub fn change(&mut self, change: OrgChange) {
+        match change {
+            OrgChange::Settings { settings, .. } => {
+                self.settings = settings.unwrap_or_default();
+                self.settings.responses.values_mut().for_each(|response| response.exclude_groups.clear());
+            }
+            OrgChange::Shadow { switch, .. } => self.shadow = switch,
+            OrgChange::Admin { on: true, admin } => {
+                self.admins.insert(admin.user.clone(), admin);
+            }
+            OrgChange::Admin { on: false, admin } => {
+                self.admins.remove(&admin.user);
+            }
+        }
+    }
+
+    /// What applies to a user for a reason; `shadow` says whether a dry run is on beyond the org's own switch.
+    pub fn rule(&self, reason: Reason, name: &str, user: &UserRow, shadow: bool) -> Rule {
+        Rule {
+            enabled: self.settings.enabled(reason),
+            excluded_user: self.settings.responses.get(&reason).is_some_and(|r| r.exclude_users.contains(name)),
+            excluded_group: user.exempt.contains(&reason),
+            shadow: shadow || covers(self.shadow.as_ref(), reason),
+        }
+    }
+}
+
+impl UserRow {
+    /// Takes up a change.
+    pub fn change(&mut self, change: UserChange) {
+        match change {
+            UserChange::Directory { known, .. } => self.known = known,
+            UserChange::Exempt { on: true, reason } => {
+                self.exempt.insert(reason);
+            }
+            UserChange::Exempt { on: false, reason } => {
+                self.exempt.remove(&reason);
+            }
+        }
+    }
+}
+
+/// Whether a switch is on for a reason.
+pub fn covers(switch: Option<&Switch>, reason: Reason) -> bool {
+    switch.is_some_and(|switch| switch.on && switch.reasons.as_ref().is_none_or(|reasons| reasons.contains(&reason)))
+}

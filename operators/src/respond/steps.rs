@@ -1,0 +1,200 @@
+//! The steps of a response, as an executor goes through them: end the sessions, write the audit entry, tell everyone.
+//! Owned here: the order of a response, its steps and what each has to do. Not owned here: doing it, and trying again.
+
+use super::audit::response_entry;
+use super::message::message;
+use super::words::escape_chat;
+use crate::model::anomaly::Anomaly;
+use crate::model::decision::{Decision, Recipient, Response};
+use crate::model::id::Id;
+use engine::error::Error;
+use engine::ledger::{Entry, Order};
+use engine::time::Micros;
+use serde::{Deserialize, Serialize};
+
+/// The first step: end all sessions of the user.
+pub const END_SESSIONS: &str = "end_sessions";
+
+/// The second: the audit entry that says so.
+pub const AUDIT: &str = "audit";
+
+const MAIL: &str = "mail:";
+const DM: &str = "dm:";
+
+/// The version of the payload's layout.
+const PAYLOAD_VERSION: u32 = 1;
+
+/// What an order carries: all that its steps need.
+#[derive(Debug, Serialize, Deserialize)]
+struct Payload {
+    version: u32,
+    anomaly: Anomaly,
+    response: Response,
+}
+
+/// The order of a decision that calls for a response; `None` for any other. Its id is the response's.
+pub fn order(decision: &Decision) -> Option<Order> {
+    let response = decision.response.as_ref()?;
+    let payload = Payload { version: PAYLOAD_VERSION, anomaly: decision.anomaly.clone(), response: response.clone() };
+    Some(Order {
+        id: response.id.to_string(),
+        at: decision.anomaly.at,
+        payload: serde_json::to_vec(&payload).expect("a payload of names, numbers and lists has a JSON form"),
+        steps: steps(response),
+    })
+}
+
+/// The steps of a response: sessions, entry, then the messages, the affected user's first.
+pub fn steps(response: &Response) -> Vec<String> {
+    let mut people: Vec<&Recipient> = response.recipients.iter().collect();
+    people.sort_by_key(|person| (!person.affected, &person.user));
+    let messages = people.into_iter().flat_map(|person| {
+        let mail = person.email.as_ref().map(|_| format!("{MAIL}{}", person.user));
+        let dm = person.dm.as_ref().map(|_| format!("{DM}{}", person.user));
+        mail.into_iter().chain(dm)
+    });
+    [END_SESSIONS, AUDIT].map(str::to_owned).into_iter().chain(messages).collect()
+}
+
+/// What a step has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Performance {
+    /// End all sessions of a user.
+    EndSessions(EndSessions),
+    /// Record an audit entry.
+    Entry(Entry),
+    /// Send a mail.
+    Mail(Mail),
+    /// Send a direct message.
+    Dm(Dm),
+}
+
+/// A call to end all sessions of a user. Whoever makes it records as the step's detail how many sessions were ended,
+/// in decimal digits, or nothing if the receiver did not say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndSessions {
+    /// The same for every attempt.
+    pub idempotency_key: String,
+    /// The org.
+    pub org: String,
+    /// The user.
+    pub user: String,
+    /// JSON object: `response_id`, `anomaly_id`, `org`, `user`, `session_id` (the one that the anomaly came from, or
+    /// null), `reason` (codes), `verdict`, `action_timestamp` (µs).
+    pub body: String,
+}
+
+/// A mail to one person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// Left part of the Message-ID; the same for every attempt.
+    pub id: String,
+    /// Address of the recipient.
+    pub to: String,
+    /// Subject.
+    pub subject: String,
+    /// Plain text.
+    pub text: String,
+    /// HTML.
+    pub html: String,
+    /// For the `Date` header: effective time of the event that was answered.
+    pub date: Micros,
+}
+
+/// A direct message to one person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dm {
+    /// The same for every attempt.
+    pub id: String,
+    /// Account of the recipient.
+    pub to: String,
+    /// Text with `&`, `<`, `>` escaped as Slack asks; links in it are not to be unfurled.
+    pub text: String,
+}
+
+/// What the named step of an order has to do. `details` are what the steps before it left, by their index: the first
+/// step's says how many sessions were ended.
+///
+/// # Errors
+/// [`Error::Corrupt`] if the payload is not one of ours, of another version, or has no such step.
+pub fn perform(step: &str, payload: &[u8], details: &[Option<String>]) -> Result<Performance, Error> {
+    let payload = parse(payload)?;
+    let Payload { anomaly, response, .. } = &payload;
+    let to = |user: &str| response.recipients.iter().find(|person| person.user == user);
+    let performance = if step == END_SESSIONS {
+        Some(Performance::EndSessions(end_sessions(anomaly, response)))
+    } else if step == AUDIT {
+        let ended = details.first().and_then(Option::as_deref).and_then(|count| count.parse().ok());
+        Some(Performance::Entry(Entry {
+            id: response.id.to_string(),
+            at: anomaly.at,
+            body: response_entry(anomaly, response, ended),
+        }))
+    } else if let Some(user) = step.strip_prefix(MAIL) {
+        to(user).and_then(|person| mail(person, anomaly, response)).map(Performance::Mail)
+    } else if let Some(user) = step.strip_prefix(DM) {
+        to(user).and_then(|person| dm(person, anomaly, response)).map(Performance::Dm)
+    } else {
+        None
+    };
+    performance.ok_or_else(|| Error::Corrupt(format!("response {} has no step `{step}`", response.id)))
+}
+
+fn parse(payload: &[u8]) -> Result<Payload, Error> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let bad = |error: serde_json::Error| Error::Corrupt(format!("the payload of a response cannot be read: {error}"));
+    let Version { version } = serde_json::from_slice(payload).map_err(bad)?;
+    if version != PAYLOAD_VERSION {
+        return Err(Error::Corrupt(format!(
+            "the payload of a response has version {version}, this program reads {PAYLOAD_VERSION}"
+        )));
+    }
+    serde_json::from_slice(payload).map_err(bad)
+}
+
+fn end_sessions(anomaly: &Anomaly, response: &Response) -> EndSessions {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        response_id: &'a str,
+        anomaly_id: &'a str,
+        org: &'a str,
+        user: &'a str,
+        session_id: Option<&'a str>,
+        reason: Vec<&'static str>,
+        verdict: &'static str,
+        action_timestamp: u64,
+    }
+    let body = Body {
+        response_id: response.id.as_str(),
+        anomaly_id: anomaly.id.as_str(),
+        org: &anomaly.org,
+        user: &anomaly.user,
+        session_id: anomaly.session.as_deref(),
+        reason: response.reasons.iter().map(|reason| reason.code()).collect(),
+        verdict: response.verdict.name(),
+        action_timestamp: anomaly.time.0,
+    };
+    EndSessions {
+        idempotency_key: response.id.to_string(),
+        org: anomaly.org.clone(),
+        user: anomaly.user.clone(),
+        body: serde_json::to_string(&body).expect("strings and numbers always have a JSON form"),
+    }
+}
+
+fn mail(person: &Recipient, anomaly: &Anomaly, response: &Response) -> Option<Mail> {
+    let to = person.email.clone()?;
+    let message = message(person, anomaly, response);
+    let id = Id::of("mail", &[response.id.as_str().as_bytes(), person.user.as_bytes()]).to_string();
+    Some(Mail { id, to, subject: message.subject, text: message.text, html: message.html, date: anomaly.at })
+}
+
+fn dm(person: &Recipient, anomaly: &Anomaly, response: &Response) -> Option<Dm> {
+    let to = person.dm.clone()?;
+    let message = message(person, anomaly, response);
+    let id = Id::of("dm", &[response.id.as_str().as_bytes(), person.user.as_bytes()]).to_string();
+    Some(Dm { id, to, text: escape_chat(&format!("{}\n\n{}", message.subject, message.text)) })
+}
