@@ -19,6 +19,7 @@ pub const MESSAGE_VALUE_CHARS_MAX: usize = 200;
 
 /// Most lines of evidence in a message to an admin. The audit entry has all of them.
 pub const MESSAGE_EVIDENCE_MAX: usize = 10;
+
 /// How long the id of an event is remembered, so that a copy has no effect. Not less than the lateness limit, or a late
 /// copy would count again.
 pub const ID_HORIZON: Span = Span::from_hours(1);

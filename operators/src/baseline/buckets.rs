@@ -64,7 +64,7 @@ mod tests {
             samples.sort_unstable();
             let rank = (samples.len() as u64 * permille).div_ceil(1_000) as usize;
             let expected = middle(bucket(samples[rank - 1]));
-            let found = quantile(counts.into_iter(), permille);
+            let found = quantile(counts.iter().map(|(b, n)| (*b, *n)), permille);
             prop_assert_eq!(found, (expected, samples.len() as u64));
         }
     }

@@ -111,9 +111,7 @@ impl OrgHistograms {
             *counts.entry(*cell).or_default() -= change;
         }
         let standing = counts.into_iter().filter(|(_, change)| *change != 0);
-        standing
-            .map(|((subject, bucket), change)| Delta { at, org: org.to_owned(), subject, bucket, change })
-            .collect()
+        standing.map(|((subject, bucket), change)| Delta { at, org: org.to_owned(), subject, bucket, change }).collect()
     }
 }
 

@@ -119,3 +119,30 @@ impl Logic for Thresholds {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::Class;
+
+    const SUBJECT: Subject = Subject { metric: Metric::FileDownloads, class: Class::ALL_HOURS };
+
+    #[test]
+    fn a_threshold_is_sent_once_an_hour_ahead_and_the_one_in_force_is_kept() {
+        let rule = VolumeRule::new(1, 1.0, 0);
+        let mut row = OrgThresholds::default();
+        let mut learn = |mins: u64, value| {
+            let at = Micros::from_secs(mins * 60);
+            let quantile = Quantile { at, org: "E1".to_owned(), subject: SUBJECT, value, samples: 1_000_000_000 };
+            row.learn(at, quantile, &rule).map(|threshold| (threshold.at.secs() / 60, threshold.value))
+        };
+        // A prior of zero pulls the quantile just under its value.
+        assert_eq!(learn(0, 21), Some((60, 20)));
+        assert_eq!(learn(10, 21), None);
+        assert_eq!(learn(20, 31), Some((80, 30)));
+        assert_eq!(learn(30, 21), Some((90, 20)));
+        assert_eq!(learn(85, 21), None);
+        let kept: Vec<u64> = row.sent[&SUBJECT].iter().map(|sent| sent.at.secs() / 60).collect();
+        assert_eq!(kept, [80, 90]);
+    }
+}

@@ -38,12 +38,13 @@ const PIECES: &[&str] = &[
 struct Agent {
     print: Print,
     family: Print,
+    #[serde(with = "super::short")]
     packed: Vec<u8>,
 }
 
 /// The agents of a user's sessions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Agents(Vec<Agent>);
+pub struct Agents(#[serde(with = "super::short")] Vec<Agent>);
 
 impl Agents {
     /// Whether this agent is there.

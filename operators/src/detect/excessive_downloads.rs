@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 /// What is remembered of a user who downloads.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Downloads {
+    #[serde(with = "super::short")]
     ring: Vec<Slot>,
     sample: Sample,
     habit: Habit,
@@ -170,7 +171,8 @@ impl Downloads {
     /// The highest count in a window that holds `minute` and ends with a minute in which something counted, and that
     /// last minute.
     fn fullest(&self, minute: u32, held: impl Fn(&Slot) -> bool) -> (u64, u32) {
-        let ends = self.ring.iter().map(|slot| slot.minute).filter(|end| (minute..minute + WINDOW_MINUTES).contains(end));
+        let ends =
+            self.ring.iter().map(|slot| slot.minute).filter(|end| (minute..minute + WINDOW_MINUTES).contains(end));
         let mut best = (0, minute);
         let mut judged = None;
         for end in ends {

@@ -153,9 +153,7 @@ impl Judge<'_> {
         let (event, id) = (self.event, self.session()?);
         let client = Client::of(event);
         let agent = Print::of(event.agent);
-        let UserState { sessions, cases, .. } = &mut *self.state;
-        let has_case = |id| cases.as_ref().is_some_and(|cases| cases.touch(Some(id)));
-        let (session, evicted) = sessions.open(id, event.at, event.time, client, has_case);
+        let (session, evicted) = self.state.sessions.open(id, event.at, event.time, client);
         let newest = session.newest;
         let signal = if event.time < newest {
             None
@@ -216,9 +214,11 @@ impl Judge<'_> {
         let Some(download) = self.download() else { return };
         let has_case = |cases: &Cases| cases.has(Reason::ExcessiveDownloads, |_| true);
         let spoiled = self.state.cases.as_deref().is_some_and(has_case);
-        let moved = self.state.downloads.as_mut().and_then(|downloads: &mut Box<Downloads>| {
-            downloads.learn(&download, spoiled)
-        });
+        let moved = self
+            .state
+            .downloads
+            .as_mut()
+            .and_then(|downloads: &mut Box<Downloads>| downloads.learn(&download, spoiled));
         if let Some(moved) = moved {
             (self.emit)(DetectOut::Move(Move {
                 at: self.event.at,

@@ -18,7 +18,7 @@ struct KnownMark {
 
 /// The marks of one user, at most [`MARKS_MAX`] of each kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct KnownMarks(Vec<KnownMark>);
+pub struct KnownMarks(#[serde(with = "super::short")] Vec<KnownMark>);
 
 /// The day of a point in time, since 1970.
 pub fn day(at: Micros) -> u16 {

@@ -14,6 +14,7 @@ pub mod record;
 pub mod references;
 pub mod session_fingerprint;
 pub mod sessions;
+pub mod short;
 pub mod signal;
 pub mod state;
 pub mod tor;

@@ -4,8 +4,8 @@ use crate::limits::{ID_HORIZON, IDS_MAX};
 use engine::time::{Micros, Span};
 use serde::{Deserialize, Serialize};
 
-/// Ids go together when the five minutes in which they came have passed the horizon.
-const SLICE: Span = Span::from_mins(5);
+/// Ids go together when the quarter of an hour in which they came have passed the horizon.
+const SLICE: Span = Span::from_mins(15);
 
 /// 48 bits of an id's hash. Among the ids of one user and hour, a chance meeting takes 10^10 users.
 type Print = [u8; 6];
@@ -14,8 +14,10 @@ type Print = [u8; 6];
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RecentIds {
     /// The ids of all slices, oldest slice first, ascending within each.
+    #[serde(with = "super::short")]
     prints: Vec<Print>,
     /// Number of the slice and how many ids it has, oldest first.
+    #[serde(with = "super::short")]
     slices: Vec<(u32, u16)>,
 }
 

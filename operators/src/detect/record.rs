@@ -14,6 +14,7 @@ use std::cmp::Ordering;
 
 /// A record of detection's inputs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "nearly all records are events, which move in batches, not boxes")]
 pub enum DetectRecord {
     /// A threat list, an org's trusted networks or settings; broadcast.
     Reference(Box<ControlRecord>),

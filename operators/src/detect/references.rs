@@ -97,8 +97,6 @@ impl Trusted {
     }
 
     fn covers(&self, ip: IpAddr) -> bool {
-        self.prefixes
-            .iter()
-            .any(|(len, nets)| IpNet::new(ip, *len).is_ok_and(|net| nets.contains(&net.trunc())))
+        self.prefixes.iter().any(|(len, nets)| IpNet::new(ip, *len).is_ok_and(|net| nets.contains(&net.trunc())))
     }
 }

@@ -33,6 +33,7 @@ pub struct Holders {
     /// The client that presented the newest stamp last, where it is not the current one.
     presenter: Option<Box<Client>>,
     /// Rotation stamps, ascending: the newest that has settled (was first seen longer ago than the grace), and later ones.
+    #[serde(with = "super::short")]
     stamps: Vec<Stamp>,
     /// What an upgrade replaced.
     replaced: Option<Box<Replaced>>,
@@ -208,7 +209,7 @@ const SECOND: u64 = 1_000_000;
 
 /// Whether the order of two stamps can be told: within one second it cannot if either was rounded down to it.
 fn order_known(earlier: Micros, later: Micros) -> bool {
-    earlier.secs() != later.secs() || (earlier.0 % SECOND != 0 && later.0 % SECOND != 0)
+    earlier.secs() != later.secs() || !(earlier.0.is_multiple_of(SECOND) || later.0.is_multiple_of(SECOND))
 }
 
 /// The latest that a whole-second stamp may have been rounded from, when held against a finer one.

@@ -76,7 +76,7 @@ impl Session {
 
 /// The sessions of one user, at most [`SESSIONS_MAX`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Sessions(Vec<Session>);
+pub struct Sessions(#[serde(with = "super::short")] Vec<Session>);
 
 impl Sessions {
     /// The session, if it is remembered.
@@ -84,26 +84,17 @@ impl Sessions {
         self.0.iter().find(|session| session.id == id)
     }
 
-    /// The session, new if need be, and whether another was evicted for it. The one that goes is without an open case
-    /// where there is one, then the one that was used over the shortest time, then the one that was used least recently.
-    pub fn open(
-        &mut self,
-        id: u64,
-        at: Micros,
-        time: Micros,
-        client: Client,
-        has_case: impl Fn(u64) -> bool,
-    ) -> (&mut Session, bool) {
+    /// The session, new if need be, and whether another was evicted for it: the one that was used over the shortest time,
+    /// and of several the one that was used least recently. Its case, if it has one, stays open without it.
+    pub fn open(&mut self, id: u64, at: Micros, time: Micros, client: Client) -> (&mut Session, bool) {
         if let Some(place) = self.0.iter().position(|session| session.id == id) {
             return (&mut self.0[place], false);
         }
         self.0.retain(|session| time.since(session.newest) < SESSION_IDLE);
         let full = self.0.len() >= SESSIONS_MAX;
         if full {
-            let established = |session: &Session| {
-                let span = session.newest.since(session.first_seen);
-                (has_case(session.id), span, session.newest, session.id)
-            };
+            let established =
+                |session: &Session| (session.newest.since(session.first_seen), session.newest, session.id);
             let least = self.0.iter().enumerate().min_by_key(|(_, session)| established(session));
             let place = least.expect("a full list has one").0;
             self.0.remove(place);
