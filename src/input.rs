@@ -141,7 +141,10 @@ fn unchanged(former: &FileIdentity, follow: bool, complete: bool) -> Result<(), 
 /// The identity of a file that can be read.
 fn readable(path: &Path) -> Result<FileIdentity, Error> {
     let refuse = |why: &str| {
-        Error::Invalid(format!("cannot read the input file {}: {why}; check the path and its permissions", path.display()))
+        Error::Invalid(format!(
+            "cannot read the input file {}: {why}; check the path and its permissions",
+            path.display()
+        ))
     };
     match fs::metadata(path) {
         Err(error) => Err(refuse(&error.to_string())),

@@ -155,7 +155,10 @@ pub fn run(job: &config::Job, watch: &Watch) -> Result<Finished, Error> {
     };
     watch.enter(Phase::Running);
     let ended = if was_complete {
-        start.show_totals(&watch.status, &[(DETECT, Detect::TOTALS), (DECIDE, Decide::TOTALS), (WRITER, Writer::TOTALS)]);
+        start.show_totals(
+            &watch.status,
+            &[(DETECT, Detect::TOTALS), (DECIDE, Decide::TOTALS), (WRITER, Writer::TOTALS)],
+        );
         Ok(Ended::Complete)
     } else {
         let parts = parts(job, watch, &input, (ledger.clone(), generation), signal.clone());

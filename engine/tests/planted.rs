@@ -24,7 +24,11 @@ fn whole(partitions: &[Vec<String>], variant: &Variant) -> (String, String) {
 }
 
 /// In how many of some seeds `run` differs with the fault from the undisturbed run without it; without it in none.
-fn differences(fault: Planted, shape: Shape, run: impl Fn(u64, &[Vec<String>], Option<Planted>) -> (String, String)) -> usize {
+fn differences(
+    fault: Planted,
+    shape: Shape,
+    run: impl Fn(u64, &[Vec<String>], Option<Planted>) -> (String, String),
+) -> usize {
     let seeds = 0..8;
     seeds
         .filter(|seed| {
@@ -58,7 +62,8 @@ fn limits_applied_without_waiting_for_their_frontier_are_noticed() {
 #[test]
 fn limits_that_are_not_sent_again_are_noticed() {
     let found = differences(Planted::SendsNothingAgain, DENSE, |_, partitions, planted| {
-        let first = Variant { block: 10, snapshot_every: Duration::from_millis(1), crash_after: 1_200, ..Variant::default() };
+        let first =
+            Variant { block: 10, snapshot_every: Duration::from_millis(1), crash_after: 1_200, ..Variant::default() };
         interrupted(partitions, first, Variant { workers: 2, planted, ..Variant::default() })
     });
     assert!(found > 0, "0 of 8 runs differ");

@@ -35,9 +35,8 @@ fn plain(partitions: &[Vec<String>]) -> (String, String) {
 fn the_answer_is_that_of_the_oracle() {
     for seed in 0..10 {
         let stream = stream(seed, IN_TIME);
-        let expected = oracle(
-            &stream.iter().map(|(t, w, i)| (Micros(*t), Micros(*t), w.clone(), i.clone())).collect::<Vec<_>>(),
-        );
+        let expected =
+            oracle(&stream.iter().map(|(t, w, i)| (Micros(*t), Micros(*t), w.clone(), i.clone())).collect::<Vec<_>>());
         assert!(expected.len() > 20, "seed {seed}: too little to tell");
         let (reports, asides) = plain(&[lines(&stream)]);
         assert_eq!(reports.lines().collect::<Vec<_>>(), expected, "seed {seed}");

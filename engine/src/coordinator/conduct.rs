@@ -162,12 +162,7 @@ impl Conductor {
         steps
     }
 
-    fn decide(
-        &mut self,
-        sources: Option<Stamp>,
-        applied: Option<Stamp>,
-        steps: &mut Vec<Step>,
-    ) -> Result<(), Error> {
+    fn decide(&mut self, sources: Option<Stamp>, applied: Option<Stamp>, steps: &mut Vec<Step>) -> Result<(), Error> {
         let published = self.publish_if_whole()?;
         if self.phase == Phase::Starting {
             // A snapshot before the first record: a crash right at the start cannot lose where reading began.
@@ -210,7 +205,8 @@ impl Conductor {
         let snapshot = self.snapshot_due(sources);
         let mut horizon = self.horizon;
         if near(horizon) || snapshot {
-            horizon = horizon.max(sources.saturating_add(self.lead)).max(self.horizon.saturating_add(u64::from(snapshot)));
+            horizon =
+                horizon.max(sources.saturating_add(self.lead)).max(self.horizon.saturating_add(u64::from(snapshot)));
         }
         let read_to = horizon.min(applied.unwrap_or(horizon).saturating_add(LEAD_MAX)).max(self.read_to);
         let idle_to = self.idle_to();

@@ -199,10 +199,7 @@ impl<L: Logic> Body<L> {
     }
 
     /// Applies everything that the frontiers have passed and takes the snapshots that are due.
-    fn progress(
-        &mut self,
-        frontiers: &[MutableAntichain<Stamp>],
-    ) -> Result<Vec<(Capability<Stamp>, Answer)>, Error> {
+    fn progress(&mut self, frontiers: &[MutableAntichain<Stamp>]) -> Result<Vec<(Capability<Stamp>, Answer)>, Error> {
         if !self.started {
             self.started = true;
             self.start()?;

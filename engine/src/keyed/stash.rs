@@ -30,10 +30,8 @@ impl<R: Record> Stash<R> {
     /// Puts a record by.
     pub fn push(&mut self, record: R) {
         let stamp = record.at().stamp();
-        let bucket = self
-            .buckets
-            .entry(stamp >> BUCKET_BITS)
-            .or_insert_with(|| Bucket { earliest: stamp, records: Vec::new() });
+        let bucket =
+            self.buckets.entry(stamp >> BUCKET_BITS).or_insert_with(|| Bucket { earliest: stamp, records: Vec::new() });
         bucket.earliest = bucket.earliest.min(stamp);
         bucket.records.push(record);
         self.len += 1;

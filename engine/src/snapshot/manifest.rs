@@ -48,13 +48,7 @@ pub struct OperatorState {
 
 impl Manifest {
     /// A manifest of the parts that all operators on all workers gave.
-    pub fn of(
-        id: u64,
-        at: Stamp,
-        complete: bool,
-        job: &Job,
-        parts: impl IntoIterator<Item = Part>,
-    ) -> Self {
+    pub fn of(id: u64, at: Stamp, complete: bool, job: &Job, parts: impl IntoIterator<Item = Part>) -> Self {
         let mut partitions = BTreeMap::new();
         let mut operators: BTreeMap<String, OperatorState> = BTreeMap::new();
         for part in parts {

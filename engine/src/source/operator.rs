@@ -2,9 +2,9 @@
 //! watermark among them. It hears the coordinator on an input that is not connected to its records, so that a probe
 //! sees the sources alone.
 
+use super::Decode;
 use super::journal::Journal;
 use super::seat::{Bench, Seat};
-use super::Decode;
 use crate::clock::Clock;
 use crate::coordinator::message::{Activity, Announcement, Answer, Part, Progress};
 use crate::error::Error;

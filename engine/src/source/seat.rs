@@ -1,6 +1,6 @@
 //! One partition as its worker reads it: the open reader, the judge, and the marks from which it can be read again.
 
-use super::journal::{Judgement, JournalEntry};
+use super::journal::{JournalEntry, Judgement};
 use super::partition::{PartitionState, Verdict};
 use super::{Arrival, Block, Decode, Line, Partition, Reader, Reading, Refused, Timing};
 use crate::clock::{Clock, Stopwatch};

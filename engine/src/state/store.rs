@@ -56,12 +56,7 @@ pub trait Stores: Send + Sync {
 
     /// A store in `folder` that holds, of the given checkpoints, the entries whose key group is in `groups`. The
     /// checkpoints are not changed, and no two of them hold the same group. What was in `folder` is removed.
-    fn restore(
-        &self,
-        folder: &Path,
-        checkpoints: &[PathBuf],
-        groups: Range<u16>,
-    ) -> Result<Box<dyn ByteStore>, Error>;
+    fn restore(&self, folder: &Path, checkpoints: &[PathBuf], groups: Range<u16>) -> Result<Box<dyn ByteStore>, Error>;
 }
 
 /// The first two bytes of every key of a group.

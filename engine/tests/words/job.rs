@@ -50,10 +50,9 @@ impl Record for CountRecord {
             (CountRecord::Limit { letter: a, .. }, CountRecord::Limit { letter: b, .. }) => a.cmp(b),
             (CountRecord::Limit { .. }, _) => Ordering::Less,
             (_, CountRecord::Limit { .. }) => Ordering::Greater,
-            (
-                CountRecord::Word { time: t, id: i, word: w, .. },
-                CountRecord::Word { time: u, id: j, word: x, .. },
-            ) => (t, i, w).cmp(&(u, j, x)),
+            (CountRecord::Word { time: t, id: i, word: w, .. }, CountRecord::Word { time: u, id: j, word: x, .. }) => {
+                (t, i, w).cmp(&(u, j, x))
+            }
         }
     }
 }

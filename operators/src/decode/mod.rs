@@ -269,7 +269,11 @@ impl Facts {
             ip: address.and_then(Result::ok),
             bad_address: matches!(address, Some(Err(()))),
             tls: said(&context.tls_fingerprint).map(hash_of),
-            client_version: context.client.as_ref().and_then(|client| said(&client.0.version)).map(|version| hash(version.as_bytes())),
+            client_version: context
+                .client
+                .as_ref()
+                .and_then(|client| said(&client.0.version))
+                .map(|version| hash(version.as_bytes())),
             client: context.client.as_ref().and_then(|client| {
                 let (name, os) = (said(&client.0.name), said(&client.0.os));
                 (name.is_some() || os.is_some()).then(|| hash_pair(name.unwrap_or_default(), os.unwrap_or_default()))
