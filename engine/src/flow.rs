@@ -127,6 +127,11 @@ pub fn run<A>(settings: Settings, start: Start, assemble: A) -> Result<Ended, Er
 where
     A: for<'s> Fn(&mut Flow<'s>) -> Result<(), Error> + Send + Sync + 'static,
 {
+    // Live state is rebuilt from the snapshot; what another number of workers left would only take room.
+    if settings.state.exists() {
+        std::fs::remove_dir_all(&settings.state).map_err(Error::io("empty", &settings.state))?;
+    }
+    std::fs::create_dir_all(&settings.state).map_err(Error::io("create", &settings.state))?;
     let poison = Poison::default();
     let shared = Arc::new(Shared { settings: settings.clone(), start, poison: poison.clone() });
     let config = timely::Config::process(settings.workers);

@@ -1,0 +1,155 @@
+//! How fast is the whole job, from file to audit log, against two ceilings taken in the same run: reading the lines, and
+//! parsing them? `cargo bench --bench throughput [-- EVENTS [ROUNDS]]`
+//!
+//! Rounds are interleaved, so that what else the machine does falls on all of them alike; ratios are of medians.
+
+use aerie::run::{Finished, Watch, run};
+use connectors::file::{LineReader, Mode, Read};
+use operators::decode::{EventDecoder, WorkspaceDirectory};
+use operators::sample::{Outputs, Plan, generate};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+const BLOCK_BYTES: usize = 1 << 20;
+
+fn main() {
+    let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    let events = numbers.first().copied().unwrap_or(2_000_000);
+    let rounds = numbers.get(1).copied().unwrap_or(3);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let input = Input::generate(folder.path(), events);
+    println!("{} events in 2 files, {} MB, {rounds} rounds", input.events, input.bytes / 1_000_000);
+
+    let mut loops = [
+        Loop::new("read lines, 1 thread"),
+        Loop::new("parse, 1 thread"),
+        Loop::new("job, 1 worker"),
+        Loop::new("job, 2 workers"),
+    ];
+    for round in 0..rounds {
+        loops[0].take(|| input.files.iter().map(|file| read(file, |_| {})).sum());
+        loops[1].take(|| input.parse());
+        loops[2].take(|| input.job(&folder.path().join(format!("one.{round}")), 1));
+        loops[3].take(|| input.job(&folder.path().join(format!("two.{round}")), 2));
+    }
+    let [read, parse, ..] = loops.each_ref().map(Loop::median);
+    println!("{:<22} {:>12} {:>10} {:>10}", "loop", "k events/s", "of read", "of parse");
+    for timed in &loops {
+        let rate = timed.median();
+        println!("{:<22} {:>12.0} {:>9.2} {:>10.2}", timed.name, rate / 1e3, rate / read, rate / parse);
+    }
+}
+
+/// A loop over all events, and how many a second it did in each round.
+struct Loop {
+    name: &'static str,
+    rates: Vec<f64>,
+}
+
+impl Loop {
+    fn new(name: &'static str) -> Self {
+        Loop { name, rates: Vec::new() }
+    }
+
+    fn take(&mut self, events: impl FnOnce() -> u64) {
+        let start = Instant::now();
+        let events = events();
+        self.rates.push(events as f64 / start.elapsed().as_secs_f64());
+    }
+
+    fn median(&self) -> f64 {
+        let mut rates = self.rates.clone();
+        rates.sort_by(f64::total_cmp);
+        rates[rates.len() / 2]
+    }
+}
+
+struct Input {
+    files: Vec<PathBuf>,
+    control: PathBuf,
+    tor: PathBuf,
+    events: u64,
+    bytes: u64,
+}
+
+impl Input {
+    /// About `events` events of four weeks, in two files by turns.
+    fn generate(folder: &Path, events: usize) -> Self {
+        let people = (events / 28 / 20 / 5).max(45);
+        let plan = Plan { seed: 1, orgs: 5, users: people, days: 28 };
+        let path = |name: &str| folder.join(name);
+        let open = |name: &str| BufWriter::new(File::create(path(name)).expect("a file"));
+        let (mut control, mut tor) = (open("control.ndjson"), open("tor.txt"));
+        let mut halves = Halves { files: [open("a.ndjson"), open("b.ndjson")], lines: 0, limit: events as u64 };
+        let mut outputs =
+            Outputs { events: &mut halves, control: &mut control, tor: &mut tor, labels: &mut std::io::sink() };
+        generate(plan, &mut outputs).expect("a plan within bounds");
+        let written = halves.lines.min(halves.limit);
+        drop((halves, control, tor));
+        let files = vec![path("a.ndjson"), path("b.ndjson")];
+        let bytes = files.iter().map(|file| file.metadata().expect("a file").len()).sum();
+        Input { files, control: path("control.ndjson"), tor: path("tor.txt"), events: written, bytes }
+    }
+
+    fn parse(&self) -> u64 {
+        let workspaces = Arc::new(WorkspaceDirectory::new(&[]));
+        let decoder = EventDecoder::new(workspaces, None, None);
+        let parse = |line: &[u8]| assert!(decoder.parse(std::hint::black_box(line)).is_ok(), "the sample is valid");
+        self.files.iter().map(|file| read(file, parse)).sum()
+    }
+
+    fn job(&self, data_dir: &Path, workers: usize) -> u64 {
+        let flags = config::Flags {
+            input: self.files.clone(),
+            control: vec![self.control.clone()],
+            tor_list: Some(self.tor.clone()),
+            data_dir: Some(data_dir.to_owned()),
+            workers: Some(workers.to_string()),
+            ..config::Flags::default()
+        };
+        let job = config::Job::from_flags(flags, Vec::new()).expect("flags that fit");
+        let Finished { totals, .. } = run(&job, &Watch::default()).expect("a job that runs");
+        assert_eq!(totals.received, self.events);
+        totals.received
+    }
+}
+
+/// Lines by turns into two files, up to a limit.
+struct Halves {
+    files: [BufWriter<File>; 2],
+    lines: u64,
+    limit: u64,
+}
+
+impl Write for Halves {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if self.lines < self.limit {
+                self.files[(self.lines % 2) as usize].write_all(line)?;
+            }
+            self.lines += u64::from(line.ends_with(b"\n"));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.files.iter_mut().try_for_each(BufWriter::flush)
+    }
+}
+
+fn read(file: &Path, mut each: impl FnMut(&[u8])) -> u64 {
+    let mut reader = LineReader::open(file, Mode::Bounded).expect("a file");
+    let mut lines = 0;
+    while let Read::Lines(batch) = reader.next_batch(BLOCK_BYTES).expect("a readable file") {
+        for (_, line) in batch.iter() {
+            if let connectors::file::Line::Whole(bytes) = line {
+                each(bytes);
+            }
+            lines += 1;
+        }
+    }
+    lines
+}
