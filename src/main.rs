@@ -1,18 +1,33 @@
-//! The program. (temporary driver)
-fn main() {
-    let a: Vec<String> = std::env::args().collect();
-    let flags = config::Flags {
-        input: vec![a[1].clone().into()],
-        control: vec![a[2].clone().into()],
-        tor_list: Some(a[3].clone().into()),
-        data_dir: Some(a[4].clone().into()),
-        workers: Some(a[5].clone()),
-        ..Default::default()
-    };
-    let job = config::Job::from_flags(flags, vec![]).unwrap_or_else(|e| panic!("{e}"));
-    let watch = aerie::run::Watch::default();
-    match aerie::run::run(&job, &watch) {
-        Ok(f) => println!("{}", serde_json::to_string(&f.totals).unwrap()),
-        Err(e) => println!("ERR {e}"),
+//! The program: reads the command line, runs the command, and ends with the exit code that its outcome has.
+
+use aerie::cli::{self, Cli, Failure};
+use aerie::telemetry;
+use clap::Parser;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    // Usage errors end here with exit code 2, `--help` and `--version` with 0.
+    let command = Cli::parse();
+    end_at_panic();
+    let done = telemetry::log_to_stderr().map_err(Failure::Usage).and_then(|()| command.execute());
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            cli::tell(&failure.to_string());
+            ExitCode::from(failure.code())
+        }
     }
+}
+
+/// A panic on any thread ends the process: workers wait for each other, and one that is gone would never answer.
+fn end_at_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("unnamed");
+        cli::tell(&format!("internal fault on thread {name}: {panic}\nthis is a bug: please report it"));
+        std::process::exit(1);
+    }));
 }

@@ -1,1 +1,192 @@
-//! (to be written)
+//! What a running job serves over HTTP to this machine: whether it lives, whether it is ready, its figures, its
+//! version. Owned here: the server's thread and its routes. Not owned here: what the figures are (`telemetry`).
+
+use crate::cli::{Failure, tell};
+use crate::run::{Phase, Watch};
+use crate::telemetry;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::Ordering;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+
+/// What to do when the port is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// Somebody chose it: refuse.
+    AsGiven,
+    /// It is only a default: take any free one.
+    OrAnyFree,
+}
+
+/// A running server; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    _running: oneshot::Sender<()>,
+}
+
+/// Serves `watch` on a thread of its own. Port 0 is any free port.
+///
+/// # Errors
+/// [`Failure::Usage`] if the address cannot be listened on.
+pub fn start(listen: SocketAddr, port: Port, watch: Watch) -> Result<Server, Failure> {
+    let listener = bind(listen, port)?;
+    let failed = |error| Failure::Failed(format!("cannot serve HTTP on {listen}: {error}"));
+    listener.set_nonblocking(true).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)?;
+    let (running, ended) = oneshot::channel::<()>();
+    let serve = move || {
+        let served = runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let ended = async { drop(ended.await) };
+            axum::serve(listener, routes(watch)).with_graceful_shutdown(ended).await
+        });
+        if let Err(error) = served {
+            tell(&format!("no longer serving HTTP on {address}: {error}"));
+        }
+    };
+    std::thread::Builder::new().name("http".to_owned()).spawn(serve).map_err(failed)?;
+    Ok(Server { address, _running: running })
+}
+
+fn bind(listen: SocketAddr, port: Port) -> Result<TcpListener, Failure> {
+    match TcpListener::bind(listen) {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == ErrorKind::AddrInUse && port == Port::OrAnyFree => {
+            bind(SocketAddr::new(listen.ip(), 0), Port::AsGiven)
+        }
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Err(Failure::Usage(format!(
+            "cannot serve HTTP on {listen}: the port is in use; set [http] listen = \"{}:0\" for any free one",
+            Ipv4Addr::LOCALHOST
+        ))),
+        Err(error) => Err(Failure::Usage(format!("cannot serve HTTP on {listen}: {error}"))),
+    }
+}
+
+const INDEX: &str = "aerie\n/livez    whether the process answers\n/readyz   whether the job has its state and reads\n\
+                     /metrics  figures for Prometheus\n/version  what runs\n";
+
+fn routes(watch: Watch) -> Router {
+    Router::new()
+        .route("/", get(|| async { INDEX }))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/version", get(version))
+        .with_state(watch)
+}
+
+async fn readyz(State(watch): State<Watch>) -> Response {
+    match readiness(&watch) {
+        Ok(()) => json_of(StatusCode::OK, &json!({"ready": true})),
+        Err(reason) => json_of(StatusCode::SERVICE_UNAVAILABLE, &json!({"ready": false, "reason": reason})),
+    }
+}
+
+async fn metrics(State(watch): State<Watch>) -> Response {
+    match telemetry::exposition(&watch) {
+        Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn version() -> Response {
+    json_of(StatusCode::OK, &json!({"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")}))
+}
+
+fn json_of(status: StatusCode, body: &serde_json::Value) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
+
+/// Whether the job has its state back and reads, or why not. A source's first report comes after the restore.
+fn readiness(watch: &Watch) -> Result<(), &'static str> {
+    let phase = watch.phase.load(Ordering::Acquire);
+    if phase < Phase::Running as u8 {
+        Err("starting: looking for what to start from")
+    } else if phase == Phase::Running as u8 && watch.status.partitions().is_empty() {
+        Err("restoring: no source has been opened yet")
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::coordinator::message::{Activity, Progress};
+    use engine::time::Micros;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+    fn fetch(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn report(watch: &Watch) {
+        let (newest, watermark) = (Micros::from_secs(10), Micros::from_secs(5));
+        watch.status.report(Progress { partition: 0, newest, watermark, received: 1, activity: Activity::Active });
+    }
+
+    #[test]
+    fn ready_once_sources_report_and_until_the_end() {
+        let watch = Watch::default();
+        assert!(readiness(&watch).is_err_and(|reason| reason.starts_with("starting")));
+        watch.phase.store(Phase::Running as u8, Ordering::Release);
+        assert!(readiness(&watch).is_err_and(|reason| reason.starts_with("restoring")));
+        report(&watch);
+        for phase in [Phase::Running, Phase::Draining, Phase::Done] {
+            watch.phase.store(phase as u8, Ordering::Release);
+            assert_eq!(readiness(&watch), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_complete_job_is_ready_though_no_source_was_opened() {
+        let watch = Watch::default();
+        watch.phase.store(Phase::Done as u8, Ordering::Release);
+        assert_eq!(readiness(&watch), Ok(()));
+    }
+
+    #[test]
+    fn routes_answer_with_status_and_type() {
+        let watch = Watch::default();
+        let server = start(ANY_PORT, Port::AsGiven, watch.clone()).unwrap();
+        assert_ne!(server.address.port(), 0);
+        assert!(fetch(server.address, "/livez").starts_with("HTTP/1.1 200"));
+        let waiting = fetch(server.address, "/readyz");
+        assert!(waiting.starts_with("HTTP/1.1 503") && waiting.contains("\"reason\":\"starting"), "{waiting}");
+        watch.phase.store(Phase::Running as u8, Ordering::Release);
+        report(&watch);
+        assert!(fetch(server.address, "/readyz").starts_with("HTTP/1.1 200"));
+        let metrics = fetch(server.address, "/metrics");
+        assert!(metrics.contains("text/plain") && metrics.contains("aerie_events_total"), "{metrics}");
+        assert!(fetch(server.address, "/version").contains(env!("CARGO_PKG_VERSION")));
+        assert!(fetch(server.address, "/nothing").starts_with("HTTP/1.1 404"));
+    }
+
+    #[test]
+    fn a_port_in_use_is_a_usage_error_or_passed_over() {
+        let taken = TcpListener::bind(ANY_PORT).unwrap();
+        let listen = taken.local_addr().unwrap();
+        let refused = start(listen, Port::AsGiven, Watch::default()).unwrap_err();
+        assert!(refused.code() == 2 && refused.to_string().contains("in use"), "{refused}");
+        let server = start(listen, Port::OrAnyFree, Watch::default()).unwrap();
+        assert_ne!(server.address, listen);
+    }
+}

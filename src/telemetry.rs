@@ -1,1 +1,317 @@
-//! (to be written)
+//! What the outside sees of a job: the figures of `/metrics`, and the log on stderr. Owned here: every metric's name,
+//! help and labels. Not owned here: the counting; figures are read from the [`Watch`] when somebody asks.
+
+use crate::run::{self, Watch};
+use engine::time::Stamp;
+use operators::model::decision::Outcome;
+use prometheus::{CounterVec, GaugeVec, Opts, Registry, TextEncoder};
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// The variable that says what is logged: a level, or a filter such as `engine=debug`.
+const LOG_VARIABLE: &str = "AERIE_LOG";
+
+/// Logs warnings, or what `AERIE_LOG` says, to stderr: for people on a terminal, else as JSON.
+///
+/// # Errors
+/// A sentence if `AERIE_LOG` is no filter.
+pub fn log_to_stderr() -> Result<(), String> {
+    let set = std::env::var(LOG_VARIABLE).ok().filter(|filter| !filter.is_empty());
+    let filter = set.unwrap_or_else(|| "warn".to_owned());
+    let filter = EnvFilter::builder()
+        .parse(&filter)
+        .map_err(|error| format!("{LOG_VARIABLE}={filter:?} is no filter: {error}; try info or engine=debug"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match std::io::stderr().is_terminal() {
+        true => log.finish().try_init(),
+        false => log.json().finish().try_init(),
+    };
+    started.map_err(|error| format!("the log cannot be started: {error}"))
+}
+
+/// A value and its labels.
+type Sample = (Vec<String>, f64);
+
+/// A metric: what it is called, what it means, and where its values come from.
+struct Figure {
+    name: &'static str,
+    help: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    read: fn(&Watch) -> Vec<Sample>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+use Kind::{Counter, Gauge};
+
+/// Every metric. Totals of events, anomalies and decisions are those of the job, over all its runs.
+const FIGURES: &[Figure] = &[
+    Figure {
+        name: "aerie_events_total",
+        help: "Input lines by outcome. received = applied + duplicate + too_late + rejected; late is within applied.",
+        kind: Counter,
+        labels: &["outcome"],
+        read: events,
+    },
+    Figure {
+        name: "aerie_anomalies_total",
+        help: "Anomalies raised.",
+        kind: Counter,
+        labels: &[],
+        read: |watch| one(watch.status.total("decide", "anomalies")),
+    },
+    Figure {
+        name: "aerie_decisions_total",
+        help: "Anomalies by what was decided about them; log_only ones have no reason that can be answered.",
+        kind: Counter,
+        labels: &["decision"],
+        read: decisions,
+    },
+    Figure {
+        name: "aerie_responses_open",
+        help: "Responses that were ordered and are not yet carried out to the end.",
+        kind: Gauge,
+        labels: &[],
+        read: |watch| one(load(&watch.responses.open)),
+    },
+    Figure {
+        name: "aerie_response_steps_total",
+        help: "Steps of responses in this run by kind and outcome; failed attempts are not told apart by kind.",
+        kind: Counter,
+        labels: &["kind", "outcome"],
+        read: steps,
+    },
+    Figure {
+        name: "aerie_responses_differing_total",
+        help: "Re-derived items that differ from what was recorded and were not acted on, in this run.",
+        kind: Counter,
+        labels: &[],
+        read: |watch| one(load(&watch.responses.differing)),
+    },
+    Figure {
+        name: "aerie_source_watermark_timestamp_seconds",
+        help: "Event time up to which a partition is taken to be complete.",
+        kind: Gauge,
+        labels: &["partition"],
+        read: watermarks,
+    },
+    Figure {
+        name: "aerie_applied_timestamp_seconds",
+        help: "Event time up to which everything has been applied.",
+        kind: Gauge,
+        labels: &[],
+        read: |watch| seconds(event_time(watch.status.applied())),
+    },
+    Figure {
+        name: "aerie_snapshots_total",
+        help: "Snapshots published in this run.",
+        kind: Counter,
+        labels: &[],
+        read: |watch| one(watch.status.snapshots().published),
+    },
+    Figure {
+        name: "aerie_snapshot_last_cut_timestamp_seconds",
+        help: "Event time of the newest snapshot's cut.",
+        kind: Gauge,
+        labels: &[],
+        read: |watch| seconds(watch.status.snapshots().newest.and_then(event_time)),
+    },
+    Figure {
+        name: "aerie_snapshot_last_duration_seconds",
+        help: "From announcement to publication of the newest snapshot.",
+        kind: Gauge,
+        labels: &[],
+        read: |watch| published(watch, |snapshots| snapshots.seconds),
+    },
+    Figure {
+        name: "aerie_snapshot_last_bytes",
+        help: "Bytes of keyed state in the newest snapshot.",
+        kind: Gauge,
+        labels: &[],
+        read: |watch| published(watch, |snapshots| snapshots.bytes as f64),
+    },
+    Figure {
+        name: "aerie_build_info",
+        help: "What runs; always 1.",
+        kind: Gauge,
+        labels: &["version"],
+        read: |_| vec![(vec![env!("CARGO_PKG_VERSION").to_owned()], 1.0)],
+    },
+];
+
+/// The figures of a job as Prometheus reads them, in its text format 0.0.4.
+///
+/// # Errors
+/// If a metric breaks Prometheus' rules for names, which a test rules out.
+pub fn exposition(watch: &Watch) -> Result<String, prometheus::Error> {
+    let registry = Registry::new();
+    for figure in FIGURES {
+        let options = Opts::new(figure.name, figure.help);
+        match figure.kind {
+            Counter => {
+                let counters = CounterVec::new(options, figure.labels)?;
+                for (labels, value) in (figure.read)(watch) {
+                    counters.get_metric_with_label_values(&labels)?.inc_by(value);
+                }
+                registry.register(Box::new(counters))?;
+            }
+            Gauge => {
+                let gauges = GaugeVec::new(options, figure.labels)?;
+                for (labels, value) in (figure.read)(watch) {
+                    gauges.get_metric_with_label_values(&labels)?.set(value);
+                }
+                registry.register(Box::new(gauges))?;
+            }
+        }
+    }
+    TextEncoder::new().encode_to_string(&registry.gather())
+}
+
+fn one(value: u64) -> Vec<Sample> {
+    vec![(Vec::new(), value as f64)]
+}
+
+fn load(value: &AtomicU64) -> u64 {
+    value.load(Ordering::Relaxed)
+}
+
+fn events(watch: &Watch) -> Vec<Sample> {
+    let totals = run::totals(watch);
+    let outcomes = [
+        ("received", totals.received),
+        ("applied", totals.applied),
+        ("duplicate", totals.duplicate),
+        ("too_late", totals.too_late),
+        ("rejected", totals.rejected),
+        ("late", totals.late),
+    ];
+    outcomes.map(|(outcome, count)| (vec![outcome.to_owned()], count as f64)).to_vec()
+}
+
+fn decisions(watch: &Watch) -> Vec<Sample> {
+    let names = Outcome::ALL.iter().map(|outcome| outcome.name()).chain(["log_only"]);
+    names.map(|name| (vec![name.to_owned()], watch.status.total("decide", name) as f64)).collect()
+}
+
+fn steps(watch: &Watch) -> Vec<Sample> {
+    let responses = &watch.responses;
+    let steps = [
+        ("end_sessions", "done", &responses.sessions_ended),
+        ("message", "done", &responses.messages),
+        ("any", "failed", &responses.failures),
+    ];
+    steps.map(|(kind, outcome, count)| (vec![kind.to_owned(), outcome.to_owned()], load(count) as f64)).to_vec()
+}
+
+fn watermarks(watch: &Watch) -> Vec<Sample> {
+    let partitions = watch.status.partitions().into_iter();
+    let begun = partitions.filter_map(|(partition, report)| Some((partition, event_time(report.watermark.stamp())?)));
+    begun.map(|(partition, at)| (vec![partition.to_string()], at as f64 / 1e3)).collect()
+}
+
+/// 2100-01-01 in milliseconds: no event lies beyond.
+const STAMP_END: Stamp = 4_102_444_800_000;
+
+/// A stamp that is a point of event time, in milliseconds: not the one before all events, nor that after all.
+pub(crate) fn event_time(stamp: Stamp) -> Option<Stamp> {
+    (2..STAMP_END).contains(&stamp).then_some(stamp)
+}
+
+fn seconds(millis: Option<u64>) -> Vec<Sample> {
+    millis.map(|millis| (Vec::new(), millis as f64 / 1e3)).into_iter().collect()
+}
+
+/// A figure of the newest snapshot, if there is one.
+fn published(watch: &Watch, read: fn(&engine::metrics::Snapshots) -> f64) -> Vec<Sample> {
+    let snapshots = watch.status.snapshots();
+    if snapshots.published == 0 { Vec::new() } else { vec![(Vec::new(), read(&snapshots))] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::coordinator::message::{Activity, Progress};
+    use engine::time::Micros;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    /// Samples by name and labels, and the types by name, as a scraper reads them.
+    fn scrape(watch: &Watch) -> (BTreeMap<String, f64>, BTreeMap<String, String>) {
+        let (mut samples, mut types) = (BTreeMap::new(), BTreeMap::new());
+        for line in exposition(watch).unwrap().lines() {
+            if let Some(declared) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = declared.split_once(' ').unwrap();
+                types.insert(name.to_owned(), kind.to_owned());
+            } else if !line.starts_with('#') {
+                let (name, value) = line.rsplit_once(' ').unwrap();
+                assert!(samples.insert(name.to_owned(), value.parse().unwrap()).is_none(), "twice: {line}");
+            }
+        }
+        (samples, types)
+    }
+
+    #[test]
+    fn figures_of_the_watch_are_what_is_scraped() {
+        let watch = Watch::default();
+        let names = &["anomalies", "log_only", "responded"];
+        for worker in 0..2 {
+            watch.status.totals("decide", worker, names, vec![3, 1, 2]);
+        }
+        let (newest, watermark) = (Micros::from_secs(1_767_225_605), Micros(1_767_225_600_500_000));
+        watch.status.report(Progress { partition: 7, newest, watermark, received: 11, activity: Activity::Active });
+        watch.status.set_frontiers(1_767_225_600_500, 1_767_225_600_250);
+        watch.status.snapshot_published(1_767_225_600_000, 0.25, 4_096);
+        watch.responses.open.store(4, Ordering::Relaxed);
+        watch.responses.failures.store(5, Ordering::Relaxed);
+        let (samples, types) = scrape(&watch);
+        let expected = [
+            ("aerie_events_total{outcome=\"received\"}", 11.0),
+            ("aerie_anomalies_total", 6.0),
+            ("aerie_decisions_total{decision=\"responded\"}", 4.0),
+            ("aerie_decisions_total{decision=\"log_only\"}", 2.0),
+            ("aerie_decisions_total{decision=\"shadow\"}", 0.0),
+            ("aerie_responses_open", 4.0),
+            ("aerie_response_steps_total{kind=\"any\",outcome=\"failed\"}", 5.0),
+            ("aerie_source_watermark_timestamp_seconds{partition=\"7\"}", 1_767_225_600.5),
+            ("aerie_applied_timestamp_seconds", 1_767_225_600.25),
+            ("aerie_snapshots_total", 1.0),
+            ("aerie_snapshot_last_cut_timestamp_seconds", 1_767_225_600.0),
+            ("aerie_snapshot_last_duration_seconds", 0.25),
+            ("aerie_snapshot_last_bytes", 4_096.0),
+        ];
+        for (name, value) in expected {
+            assert_eq!(samples.get(name), Some(&value), "{name}");
+        }
+        assert_eq!(types["aerie_events_total"], "counter");
+        assert_eq!(types["aerie_responses_open"], "gauge");
+    }
+
+    #[test]
+    fn times_before_and_after_all_events_are_not_shown() {
+        let watch = Watch::default();
+        watch.status.set_frontiers(1, 1);
+        assert!(!scrape(&watch).0.contains_key("aerie_applied_timestamp_seconds"));
+        watch.status.set_frontiers(Stamp::MAX, Stamp::MAX);
+        watch.status.snapshot_published(Stamp::MAX, 1.0, 1);
+        let (samples, _) = scrape(&watch);
+        assert!(!samples.contains_key("aerie_applied_timestamp_seconds"));
+        assert!(!samples.contains_key("aerie_snapshot_last_cut_timestamp_seconds"));
+        assert_eq!(samples["aerie_snapshot_last_bytes"], 1.0);
+    }
+
+    #[test]
+    fn names_follow_the_rules_of_prometheus() {
+        let names: BTreeSet<_> = FIGURES.iter().map(|figure| figure.name).collect();
+        assert_eq!(names.len(), FIGURES.len());
+        for figure in FIGURES {
+            assert!(figure.name.starts_with("aerie_") && figure.help.ends_with('.'), "{}", figure.name);
+            assert_eq!(figure.name.ends_with("_total"), figure.kind == Counter, "{}", figure.name);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `aerie check`: every problem of a job file at once, or what the job would do.
+
+use super::{Failure, print, run};
+use config::{Flags, ImportedAnomalies, Job, Source, SourceKind};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// Report every problem of a job file at once, or what it would do
+///
+/// Reads a job file with the defaults and the environment (AERIE__…) around it, reports every problem at once with its
+/// place, its value, its rule and a hint, and otherwise says what the job would do. Opens nothing that the file names.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  aerie check --config config/jobs/files.toml\n\n\
+                        Exit codes: 0 the file is fine; 2 it has problems.")]
+pub(super) struct Args {
+    /// The job file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+pub(super) fn execute(args: &Args) -> Result<(), Failure> {
+    let job = run::load(Some(&args.config), Flags::default())?;
+    print(&describe(&args.config, &job))
+}
+
+/// What a job would do, for people.
+fn describe(file: &Path, job: &Job) -> String {
+    let mut text = format!("{} is fine. The job would\n", file.display());
+    write(&mut text, job).expect("a string takes everything");
+    text
+}
+
+fn write(to: &mut String, job: &Job) -> std::fmt::Result {
+    for source in &job.sources {
+        writeln!(to, "  read     {}", describe_source(source))?;
+    }
+    for path in &job.control {
+        writeln!(to, "  obey     control records of {}", path.display())?;
+    }
+    if let Some(path) = &job.tor_list {
+        writeln!(to, "  know     Tor exits of {}", path.display())?;
+    }
+    writeln!(to, "  keep     state and outputs under {}", job.data_dir.display())?;
+    writeln!(
+        to,
+        "  use      {} workers, {} MiB for state, a snapshot every {:?}, {} of them kept",
+        job.workers,
+        job.state_memory_bytes >> 20,
+        job.snapshot_every,
+        job.snapshots_kept
+    )?;
+    writeln!(to, "  serve    http://{}", job.http_listen)?;
+    let imported = match job.imported_anomalies {
+        ImportedAnomalies::Record => "record",
+        ImportedAnomalies::Respond => "decide on",
+    };
+    writeln!(to, "  {imported} anomalies that were detected elsewhere")?;
+    match job.shadow {
+        true => writeln!(to, "  decide everything and do nothing (shadow)"),
+        false => writeln!(to, "  respond, and wait up to {:?} for open responses at the end", job.drain_timeout),
+    }
+}
+
+fn describe_source(source: &Source) -> String {
+    let SourceKind::File(file) = &source.kind;
+    let paths: Vec<_> = file.paths.iter().map(|path| path.display().to_string()).collect();
+    let paths = paths.join(", ");
+    let end = if file.follow { ", and on as they grow" } else { ", to the end" };
+    let org = source.org.as_ref().map_or(String::new(), |org| format!(", for org {org} where none is named"));
+    format!("{paths}{end}{org}")
+}
