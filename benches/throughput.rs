@@ -3,6 +3,8 @@
 //!
 //! Rounds are interleaved, so that what else the machine does falls on all of them alike; ratios are of medians.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use aerie::run::{Finished, Watch, run};
 use connectors::file::{LineReader, Mode, Read};
 use operators::decode::{EventDecoder, WorkspaceDirectory};

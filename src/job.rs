@@ -4,7 +4,7 @@
 use connectors::file::{Length, OrderedFile};
 use connectors::sqlite::SqliteStore;
 use engine::error::Error;
-use engine::flow::{Flow, Stream};
+use engine::flow::{Flow, Read, Stream};
 use engine::keyed::operator::Input;
 use engine::ledger::{Issued, Ledger};
 use engine::state::memory::MemoryStores;
@@ -75,7 +75,7 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
     let memory = |share: usize| parts.rows_memory / 100 * share / flow.place().1;
     let (detect_rows, decide_rows, baseline_rows) = (memory(70), memory(20), memory(5));
 
-    let (events, asides) = flow.sources(decoder(parts))?;
+    let Read { records: events, asides } = flow.sources(decoder(parts))?;
     let control = flow.scheduled(parts.control.iter().map(|record| (record.at, record.clone())).collect());
     let policy = policy::policy(control);
     let (thresholds_loop, thresholds) = flow.feedback(THRESHOLD_DELAY);

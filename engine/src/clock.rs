@@ -1,6 +1,8 @@
 //! The only wall clock of the engine. It paces (when to take a snapshot, how far to move the horizon) and, on live
 //! sources, makes the two judgements that the source journal records. It never decides what a record's time is.
 
+#![expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
+
 use crate::time::Micros;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

@@ -35,6 +35,14 @@ use timely::dataflow::{Scope, StreamVec};
 /// A stream of records, each with its own time, stamped no later than that.
 pub type Stream<'s, R> = StreamVec<'s, Stamp, R>;
 
+/// What the sources of a job give.
+pub struct Read<'s, D: Decode> {
+    /// Records for keyed operators.
+    pub records: Stream<'s, D::Record>,
+    /// Refused lines and records beyond the lateness limit, for the writer.
+    pub asides: Stream<'s, D::Aside>,
+}
+
 /// What a job is run with.
 #[derive(Clone)]
 pub struct Settings {
@@ -211,8 +219,8 @@ impl<'s> Flow<'s> {
         self.shared.start.restore.at()
     }
 
-    /// Reads the job's partitions: a stream of records and one of what is written aside. Called once.
-    pub fn sources<D: Decode>(&mut self, decoder: D) -> Result<(Stream<'s, D::Record>, Stream<'s, D::Aside>), Error> {
+    /// Reads the job's partitions. Called once.
+    pub fn sources<D: Decode>(&mut self, decoder: D) -> Result<Read<'s, D>, Error> {
         let name = "sources".to_owned();
         let settings = &self.shared.settings;
         let (worker, workers) = self.place();
@@ -244,7 +252,7 @@ impl<'s> Flow<'s> {
         self.operators.insert(name);
         self.answers.push(streams.answers);
         self.progress = Some(streams.progress);
-        Ok((streams.records, streams.asides))
+        Ok(Read { records: streams.records, asides: streams.asides })
     }
 
     /// A stream of records whose times, in whole milliseconds, are known beforehand.

@@ -2,7 +2,7 @@
 //! reports words that come more often than was learned up to an hour ago.
 
 use engine::error::Error;
-use engine::flow::{Flow, Stream};
+use engine::flow::{Flow, Read, Stream};
 use engine::keyed::operator::Input;
 use engine::keyed::{Context, Logic, Record};
 use engine::source::{Arrival, Decode, Refused};
@@ -308,7 +308,7 @@ pub struct Parts {
 
 /// The whole job.
 pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
-    let (words, asides) = flow.sources(Words)?;
+    let Read { records: words, asides } = flow.sources(Words)?;
     let (limits_loop, limits) = flow.feedback(HOUR);
     let stores = &*parts.stores;
     let inputs = vec![Input::Keyed(words), Input::Broadcast(limits)];
