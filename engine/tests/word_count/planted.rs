@@ -1,17 +1,10 @@
-//! The tests of `word_count` have teeth: each of four faults, planted on purpose, changes what they compare.
+//! The tests beside this file have teeth: each of four faults, planted on purpose, changes what they compare.
 
-#[path = "words/job.rs"]
-mod job;
-#[path = "words/run.rs"]
-mod run;
-#[path = "words/stream.rs"]
-mod stream;
-
+use super::run::{Variant, output, words};
+use super::stream::{Shape, lines, scatter, stream};
 use engine::fault::Planted;
 use engine::flow::Ended;
-use run::{Variant, output, words};
 use std::time::Duration;
-use stream::{Shape, lines, scatter, stream};
 
 const DENSE: Shape = Shape { records: 20_000, pace: 2_000_000, disorder: 4_000_000, late_one_in: 0, late_by: 1 };
 const LATE: Shape = Shape { late_one_in: 20, late_by: 400_000_000, ..DENSE };

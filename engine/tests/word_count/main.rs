@@ -1,11 +1,11 @@
 //! The engine's promises, on a job that counts words: one answer, whatever the order, the split, the batches, the
 //! number of workers, the snapshots, the crashes and the rescaling.
 
-#[path = "words/job.rs"]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod job;
-#[path = "words/run.rs"]
+mod planted;
 mod run;
-#[path = "words/stream.rs"]
 mod stream;
 
 use engine::flow::Ended;
