@@ -157,6 +157,6 @@ fn grouped(count: u64) -> String {
 }
 
 /// A count of things, with the word for one or for several.
-fn counted(count: u64, one: &str, several: &str) -> String {
+pub(crate) fn counted(count: u64, one: &str, several: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { several })
 }

@@ -173,7 +173,7 @@ fn write(to: &mut String, job: &Job, finished: &Finished) -> std::fmt::Result {
     write_input(to, totals)?;
     writeln!(to, "found      {}", counted(totals.anomalies, "anomaly", "anomalies"))?;
     for (name, count) in &totals.decisions {
-        writeln!(to, "           {:>11} {name}", grouped(*count))?;
+        writeln!(to, "           {} {name}", grouped(*count))?;
     }
     let open = match finished.open_responses {
         0 => String::new(),
@@ -195,10 +195,10 @@ fn write(to: &mut String, job: &Job, finished: &Finished) -> std::fmt::Result {
 fn write_input(to: &mut String, totals: &Totals) -> std::fmt::Result {
     let Totals { received, applied, duplicate, too_late, rejected, late, .. } = *totals;
     writeln!(to, "came in    {}", counted(received, "line", "lines"))?;
-    writeln!(to, "           {:>11} applied, {} of them late", grouped(applied), grouped(late))?;
+    writeln!(to, "           {} applied, {} of them late", grouped(applied), grouped(late))?;
     for (count, what) in [(duplicate, "duplicate"), (too_late, "too late"), (rejected, "rejected")] {
         if count > 0 {
-            writeln!(to, "           {:>11} {what}", grouped(count))?;
+            writeln!(to, "           {} {what}", grouped(count))?;
         }
     }
     Ok(())
