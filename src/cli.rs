@@ -24,7 +24,6 @@ use std::path::Path;
 #[command(
     name = "aerie",
     version,
-    max_term_width = 100,
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "Start here:\n  aerie demo\n  aerie run --input events.ndjson --control control.ndjson --data-dir data\n\n\
