@@ -24,7 +24,6 @@ use std::path::Path;
 #[command(
     name = "aerie",
     version,
-    max_term_width = 100,
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "Start here:\n  aerie demo\n  aerie run --input events.ndjson --control control.ndjson --data-dir data\n\n\
@@ -157,6 +156,6 @@ fn grouped(count: u64) -> String {
 }
 
 /// A count of things, with the word for one or for several.
-fn counted(count: u64, one: &str, several: &str) -> String {
+pub(crate) fn counted(count: u64, one: &str, several: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { several })
 }

@@ -1,6 +1,8 @@
 //! One line on a terminal that says how a job goes. Owned here: the line, its rate and its guess at the rest. Nothing is
 //! shown when stderr is no terminal.
 
+use crate::cli::counted;
+use crate::job::DECIDE;
 use crate::run::{Phase, Watch};
 use crate::telemetry::event_time;
 use config::{Job, SourceKind};
@@ -156,8 +158,8 @@ impl Figures {
             per_second: pace.per_second(),
             reached,
             lag: reached.filter(|_| inputs.followed).map(|at| now.saturating_sub(Duration::from_millis(at))),
-            anomalies: watch.status.total("decide", "anomalies"),
-            responses: watch.status.total("decide", "responded"),
+            anomalies: watch.status.total(DECIDE, "anomalies"),
+            responses: watch.status.total(DECIDE, "responded"),
             open: watch.responses.open.load(Ordering::Relaxed),
             left: left(watch.input_bytes.load(Ordering::Relaxed), inputs, received, pace.per_second()),
         }
@@ -169,14 +171,14 @@ impl Figures {
         }
         let mut parts = vec![format!("{} events", short(self.received as f64))];
         if self.phase == Phase::Draining as u8 {
-            parts.push(format!("waiting for {} open responses", self.open));
+            parts.push(format!("waiting for {}", counted(self.open, "open response", "open responses")));
         } else {
             parts.extend(self.per_second.map(|rate| format!("{}/s", short(rate))));
             parts.extend(self.reached.map(|at| format!("at {}", utc(Micros::from_stamp(at)))));
             parts.extend(self.lag.map(|lag| format!("{} behind", time(lag))));
         }
-        parts.push(format!("{} anomalies", self.anomalies));
-        parts.push(format!("{} responses", self.responses));
+        parts.push(counted(self.anomalies, "anomaly", "anomalies"));
+        parts.push(counted(self.responses, "response", "responses"));
         parts.extend(self.left.map(|left| format!("about {} left", time(left))));
         parts.join(" · ")
     }

@@ -1,6 +1,7 @@
 //! What the outside sees of a job: the figures of `/metrics`, and the log on stderr. Owned here: every metric's name,
 //! help and labels. Not owned here: the counting; figures are read from the [`Watch`] when somebody asks.
 
+use crate::job::DECIDE;
 use crate::run::{self, Watch};
 use engine::time::Stamp;
 use operators::model::decision::Outcome;
@@ -61,11 +62,18 @@ const FIGURES: &[Figure] = &[
         read: events,
     },
     Figure {
+        name: "aerie_rejected_total",
+        help: "Lines in the dead letter by reason.",
+        kind: Counter,
+        labels: &["reason"],
+        read: rejections,
+    },
+    Figure {
         name: "aerie_anomalies_total",
         help: "Anomalies raised.",
         kind: Counter,
         labels: &[],
-        read: |watch| one(watch.status.total("decide", "anomalies")),
+        read: |watch| one(watch.status.total(DECIDE, "anomalies")),
     },
     Figure {
         name: "aerie_decisions_total",
@@ -195,9 +203,13 @@ fn events(watch: &Watch) -> Vec<Sample> {
     outcomes.map(|(outcome, count)| (vec![outcome.to_owned()], count as f64)).to_vec()
 }
 
+fn rejections(watch: &Watch) -> Vec<Sample> {
+    run::rejections(watch).into_iter().map(|(reason, count)| (vec![reason.to_owned()], count as f64)).collect()
+}
+
 fn decisions(watch: &Watch) -> Vec<Sample> {
     let names = Outcome::ALL.iter().map(|outcome| outcome.name()).chain(["log_only"]);
-    names.map(|name| (vec![name.to_owned()], watch.status.total("decide", name) as f64)).collect()
+    names.map(|name| (vec![name.to_owned()], watch.status.total(DECIDE, name) as f64)).collect()
 }
 
 fn steps(watch: &Watch) -> Vec<Sample> {
@@ -272,6 +284,7 @@ mod tests {
         let (samples, types) = scrape(&watch);
         let expected = [
             ("aerie_events_total{outcome=\"received\"}", 11.0),
+            ("aerie_rejected_total{reason=\"not_json\"}", 0.0),
             ("aerie_anomalies_total", 6.0),
             ("aerie_decisions_total{decision=\"responded\"}", 4.0),
             ("aerie_decisions_total{decision=\"log_only\"}", 2.0),

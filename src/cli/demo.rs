@@ -3,6 +3,8 @@
 use super::generate::{self, Files};
 use super::story::{Story, Told};
 use super::{Failure, evaluate, print, run, signals, tell};
+use crate::execute::AUDIT;
+use crate::job::DECISIONS;
 use crate::run::Watch;
 use crate::serve::{self, Port};
 use config::{Flags, Job};
@@ -47,7 +49,7 @@ pub(super) fn execute(args: &Args) -> Result<(), Failure> {
         tell(&format!("stopped before the end; aerie demo --data-dir {} goes on", dir.display()));
         return Ok(());
     }
-    let (audit, decisions) = (dir.join("audit.ndjson"), dir.join("decisions.ndjson"));
+    let (audit, decisions) = (dir.join(AUDIT), dir.join(DECISIONS));
     let report = evaluate::score(&files.labels, &audit, Some(&decisions), Some(summary.user_days))?;
     let story = Story {
         told: Told::read(&dir, &files)?,

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Settings come from the built-in defaults, the job file, the environment (AERIE__JOB__WORKERS=4) and the flags, each
 /// over the one before. While it runs, /livez, /readyz, /metrics and /version are served on 127.0.0.1:9464 or where
-/// [http] listen says; without a job file, any free port is taken if that one is in use.
+/// [http] listen says; where nobody chose a port, any free one is taken if that one is in use.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  aerie run --input events.ndjson --control control.ndjson --tor-list tor.txt \
                         --data-dir data\n  aerie run --config config/jobs/files.toml --shadow\n  \
@@ -64,12 +64,16 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// The variable that sets [http] listen: who sets it means that port.
+const LISTEN_VARIABLE: &str = "AERIE__HTTP__LISTEN";
+
 pub(super) fn execute(args: Args) -> Result<(), Failure> {
     let json = args.json;
     let (config, flags) = args.split();
     let job = load(config.as_deref(), flags)?;
     require_files(&job)?;
-    let port = if config.is_some() { Port::AsGiven } else { Port::OrAnyFree };
+    let chosen = config.is_some() || std::env::var_os(LISTEN_VARIABLE).is_some();
+    let port = if chosen { Port::AsGiven } else { Port::OrAnyFree };
     let watch = Watch::default();
     signals::stop_on_signal(watch.stop.clone())?;
     let server = serve::start(job.http_listen, port, watch.clone())?;
@@ -173,7 +177,7 @@ fn write(to: &mut String, job: &Job, finished: &Finished) -> std::fmt::Result {
     write_input(to, totals)?;
     writeln!(to, "found      {}", counted(totals.anomalies, "anomaly", "anomalies"))?;
     for (name, count) in &totals.decisions {
-        writeln!(to, "           {:>11} {name}", grouped(*count))?;
+        writeln!(to, "           {} {name}", grouped(*count))?;
     }
     let open = match finished.open_responses {
         0 => String::new(),
@@ -195,10 +199,10 @@ fn write(to: &mut String, job: &Job, finished: &Finished) -> std::fmt::Result {
 fn write_input(to: &mut String, totals: &Totals) -> std::fmt::Result {
     let Totals { received, applied, duplicate, too_late, rejected, late, .. } = *totals;
     writeln!(to, "came in    {}", counted(received, "line", "lines"))?;
-    writeln!(to, "           {:>11} applied, {} of them late", grouped(applied), grouped(late))?;
+    writeln!(to, "           {} applied, {} of them late", grouped(applied), grouped(late))?;
     for (count, what) in [(duplicate, "duplicate"), (too_late, "too late"), (rejected, "rejected")] {
         if count > 0 {
-            writeln!(to, "           {:>11} {what}", grouped(count))?;
+            writeln!(to, "           {} {what}", grouped(count))?;
         }
     }
     Ok(())

@@ -109,19 +109,19 @@ impl Story<'_> {
 
     fn signed_out(&self, to: &mut String) -> Result {
         let responses = &self.told.responses;
-        let users: BTreeSet<_> = responses.iter().map(|response| &response.actor.user.id).collect();
+        let mut seen = BTreeSet::new();
+        let users = responses.iter().map(|response| response.actor.user.id.as_str());
+        let users: Vec<&str> = users.filter(|user| seen.insert(*user)).collect();
         writeln!(
             to,
             "\nWHOSE SESSIONS WERE ENDED: {}, {}",
             counted(users.len() as u64, "person", "people"),
             counted(responses.len() as u64, "response", "responses"),
         )?;
-        for response in responses.iter().take(RESPONSES_SHOWN) {
-            let reasons = plain(&response.details.reason.join(" + "));
-            let verdict = phrase("verdict", response.details.verdict.as_deref().unwrap_or_default());
-            writeln!(to, "  {}  {}: {reasons}; {verdict}", utc(response.at()), who(response))?;
+        for user in users.iter().take(RESPONSES_SHOWN) {
+            write_answers(to, responses.iter().filter(|response| response.actor.user.id == **user).collect())?;
         }
-        match responses.len().saturating_sub(RESPONSES_SHOWN) {
+        match users.len().saturating_sub(RESPONSES_SHOWN) {
             0 => Ok(()),
             more => writeln!(to, "  and {more} more"),
         }
@@ -185,11 +185,16 @@ impl Story<'_> {
         let responses = &report.responses;
         writeln!(
             to,
-            "  responses: {} of {} owed were given, {} wrongful{}",
+            "  responses: {} of {} owed were given; {} wrongful: {} on look-alikes, {} without a label, {} that the org had \
+             not asked for, {} too many{}",
             responses.given,
             responses.owed,
             responses.wrongful,
-            responses.wrongful_per_10k.map_or(String::new(), |rate| format!(" ({rate:.1} per 10,000 user-days)")),
+            responses.on_look_alike,
+            responses.unlabelled,
+            responses.against_policy,
+            responses.over_limit,
+            responses.wrongful_per_10k.map_or(String::new(), |rate| format!("; {rate:.1} per 10,000 user-days")),
         )?;
         match &report.decisions {
             Some(decisions) => writeln!(
@@ -221,6 +226,20 @@ impl Story<'_> {
     }
 }
 
+/// The responses to one person: the first, how often again, and how the last one was judged.
+fn write_answers(to: &mut String, answers: Vec<&Entry>) -> Result {
+    let [first, ..] = answers[..] else { return Ok(()) };
+    let reasons: BTreeSet<&str> =
+        answers.iter().flat_map(|answer| &answer.details.reason).map(String::as_str).collect();
+    let reasons = plain(&reasons.into_iter().collect::<Vec<_>>().join(" + "));
+    write!(to, "  {}  {}: {reasons}", utc(first.at()), who(first))?;
+    let verdict = answers.last().and_then(|last| last.details.verdict.as_deref()).unwrap_or_default();
+    match answers.len() {
+        1 => writeln!(to, "; {}", phrase("verdict", verdict)),
+        times => writeln!(to, ", {times} times; the last one: {}", phrase("verdict", verdict)),
+    }
+}
+
 /// Who an entry is about, and where.
 fn who(entry: &Entry) -> String {
     let (user, location) = (&entry.actor.user, &entry.context.location);
@@ -248,8 +267,11 @@ fn evidence_words(evidence: &Evidence) -> String {
         other => other.strip_prefix("threat_list:").map_or(other.to_owned(), |list| format!("on the list {list}")),
     };
     match (evidence.threshold.as_ref().map(text), source.is_empty()) {
-        (Some(threshold), true) => words.push_str(&format!("; expected {threshold}")),
-        (Some(threshold), false) => words.push_str(&format!("; expected {threshold}, {source}")),
+        (Some(threshold), true) => words.push_str(&format!("; limit {threshold}")),
+        (Some(threshold), false) if evidence.threshold_source == "session" => {
+            words.push_str(&format!("; expected {threshold} {source}"));
+        }
+        (Some(threshold), false) => words.push_str(&format!("; limit {threshold}, {source}")),
         (None, false) => words.push_str(&format!(", {source}")),
         (None, true) => {}
     }

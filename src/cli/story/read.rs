@@ -2,6 +2,8 @@
 
 use crate::cli::generate::Files;
 use crate::cli::{Failure, open};
+use crate::execute::{AUDIT, OUTBOX};
+use crate::job::DECISIONS;
 use engine::error::Error;
 use engine::time::Micros;
 use operators::model::decision::Outcome;
@@ -125,14 +127,14 @@ pub(super) struct Mail {
 impl Told {
     pub(in crate::cli) fn read(dir: &Path, files: &Files) -> Result<Told, Failure> {
         let mut told = Told { activity: Activity::read(open(&files.events)?), ..Told::default() };
-        let audit = dir.join("audit.ndjson");
+        let audit = dir.join(AUDIT);
         for entry in lines::<Entry>(&audit)? {
             told.take(entry);
         }
         told.anomalies.sort_by_key(Entry::at);
         told.responses.sort_by_key(Entry::at);
-        told.decisions = lines(&dir.join("decisions.ndjson"))?;
-        (told.mails, told.other_messages) = outbox(&dir.join("outbox"))?;
+        told.decisions = lines(&dir.join(DECISIONS))?;
+        (told.mails, told.other_messages) = outbox(&dir.join(OUTBOX))?;
         Ok(told)
     }
 

@@ -65,7 +65,14 @@ fn report() -> Report {
         anomalies: 5,
         user_days: Some(100),
         reasons: vec![row],
-        responses: Responses { owed: 5, given: 4, ..Responses::default() },
+        responses: Responses {
+            owed: 5,
+            given: 4,
+            wrongful: 2,
+            on_look_alike: 1,
+            over_limit: 1,
+            ..Responses::default()
+        },
         decisions: None,
         findings: Vec::new(),
         findings_dropped: 0,
@@ -87,14 +94,14 @@ fn everything_is_told_from_the_outputs() {
         "WHAT WAS FOUND: 2 anomalies",
         "2026-01-01 00:00:00 UTC  Ada (Studio): tor",
         "tor exit: 192.0.2.1, on the list tor_exit",
-        "file downloads 1h: 240; expected 100, learned from the org (1,200 samples), in 60 min",
+        "file downloads 1h: 240; limit 100, learned from the org (1,200 samples), in 60 min",
         "WHOSE SESSIONS WERE ENDED: 1 person, 1 response",
         "first response to this user in 24 hours",
         "WHO WAS TOLD: 1 mail to 1 person",
         "to ada@studio.example: You were signed out",
         "WHAT WAS LEFT ALONE, AND WHY: 1 anomaly",
         "the org has this response switched off",
-        "responses: 4 of 5 owed were given, 0 wrongful",
+        "responses: 4 of 5 owed were given; 2 wrongful: 1 on look-alikes, 0 without",
         "aerie evaluate --labels d/sample/labels.ndjson",
     ] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
@@ -108,6 +115,29 @@ fn an_empty_run_has_a_story_too() {
     let text = text(Told::default());
     assert!(text.contains("WHAT WAS FOUND: 0 anomalies") && !text.contains("For instance"), "{text}");
     assert!(text.contains("WHOSE SESSIONS WERE ENDED: 0 people, 0 responses"), "{text}");
+}
+
+#[test]
+fn several_responses_to_one_person_are_one_line() {
+    let mut told = told();
+    told.take(
+        serde_json::from_str(&RESPONSE.replace("first", "persisting").replace("1767225600", "1767229200")).unwrap(),
+    );
+    let text = text(told);
+    assert!(text.contains("1 person, 2 responses"), "{text}");
+    assert!(text.contains("Ada (Studio): tor, 2 times; the last one: again; the session does not look"), "{text}");
+}
+
+#[test]
+fn what_stayed_the_same_was_expected_to() {
+    let evidence = |source: &str| {
+        let json = serde_json::json!({"metric": "device_id", "observed": "D2", "threshold": "unchanged",
+            "threshold_source": source});
+        evidence_words(&serde_json::from_value(json).unwrap())
+    };
+    assert_eq!(evidence("session"), "device id: D2; expected unchanged within one session");
+    assert_eq!(evidence(""), "device id: D2; limit unchanged");
+    assert_eq!(evidence("elsewhere"), "device id: D2; limit unchanged, elsewhere");
 }
 
 #[test]
