@@ -173,7 +173,12 @@ pub fn run(job: &config::Job, watch: &Watch) -> Result<Finished, Error> {
     executed?;
     let ended = ended?;
     let open_responses = waited?;
-    Ok(Finished { ended, totals: totals(watch), open_responses, was_complete, passed_over })
+    let mut totals = totals(watch);
+    if ended == Ended::Stopped {
+        // Lines beyond the last snapshot will be read again, and count then.
+        totals.received = totals.applied + totals.duplicate + totals.too_late + totals.rejected;
+    }
+    Ok(Finished { ended, totals, open_responses, was_complete, passed_over })
 }
 
 /// Totals of the job so far, over all its runs.
@@ -271,7 +276,7 @@ fn parts(job: &config::Job, watch: &Watch, input: &Input, ledger: (PathBuf, u64)
 }
 
 /// Waits until no response is open, the time for that is over, the executor has ended, or the job is told to stop.
-/// Returns how many are open.
+/// Returns how many are open; none of a job that was stopped, since a later run goes on with them.
 fn drain(
     ledger: &Path,
     job: &config::Job,
@@ -286,8 +291,7 @@ fn drain(
         let open = ledger.open_orders()?;
         let stopped = watch.stop.load(Ordering::SeqCst) || !matches!(ended, Ok(Ended::Complete));
         if open == 0 || stopped || executing.is_finished() || waiting.elapsed() >= job.drain_timeout {
-            let counts = matches!(ended, Ok(Ended::Complete));
-            return Ok(if counts { open } else { 0 });
+            return Ok(if stopped { 0 } else { open });
         }
         signal.wake();
         thread::sleep(DRAIN_LOOK);

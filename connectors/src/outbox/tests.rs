@@ -1,3 +1,5 @@
+//! Tests of `outbox`.
+
 use super::*;
 use proptest::prelude::*;
 

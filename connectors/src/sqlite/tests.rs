@@ -1,3 +1,5 @@
+//! Tests of `sqlite`.
+
 use super::*;
 use engine::ledger::Order;
 use engine::ledger::conformance;

@@ -13,10 +13,12 @@ use crate::state::table::Table;
 use crate::time::{Micros, Stamp};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use timely::communication::Pull;
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::Message;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::{InputHandleCore, OutputBuilder};
 use timely::dataflow::operators::{Capability, vec::Broadcast};
 use timely::dataflow::{Scope, StreamVec};
 use timely::progress::Antichain;
@@ -67,18 +69,8 @@ pub fn keyed<'s, L: Logic>(
     announcements: StreamVec<'s, Stamp, Announcement>,
     keyed: Keyed<L>,
 ) -> KeyedStreams<'s, L::Out> {
-    let workers = scope.peers();
     let mut builder = OperatorBuilder::new(keyed.name.clone(), scope);
-    let mut handles = Vec::new();
-    for input in inputs {
-        let (stream, routed) = match input {
-            Input::Keyed(stream) => (stream, true),
-            Input::Broadcast(stream) => (stream.broadcast(), false),
-        };
-        let here = scope.index() as u64;
-        let route = move |record: &L::Record| if routed { record.key().group.worker(workers) as u64 } else { here };
-        handles.push(builder.new_input_connection(stream, Exchange::new(route), vec![]));
-    }
+    let mut handles: Vec<_> = inputs.into_iter().map(|input| connect(&mut builder, scope, input)).collect();
     let mut heard = builder.new_input_connection(announcements, Pipeline, vec![]);
     // Data outputs follow the data inputs; the answers follow the announcements alone.
     let data: Vec<(usize, Antichain<Stamp>)> = (0..handles.len()).map(|i| (i, Antichain::from_elem(0))).collect();
@@ -133,6 +125,21 @@ pub fn keyed<'s, L: Logic>(
         }
     });
     KeyedStreams { ports, applied, answers }
+}
+
+/// Connects an input, with the way its records take to their workers.
+fn connect<'s, R: Record>(
+    builder: &mut OperatorBuilder<'s, Stamp>,
+    scope: Scope<'s, Stamp>,
+    input: Input<'s, R>,
+) -> InputHandleCore<Stamp, Vec<R>, impl Pull<Message<Stamp, Vec<R>>> + use<R>> {
+    let (here, workers) = (scope.index() as u64, scope.peers());
+    let (stream, routed) = match input {
+        Input::Keyed(stream) => (stream, true),
+        Input::Broadcast(stream) => (stream.broadcast(), false),
+    };
+    let route = move |record: &R| if routed { record.key().group.worker(workers) as u64 } else { here };
+    builder.new_input_connection(stream, Exchange::new(route), vec![])
 }
 
 /// Capabilities of the data outputs, each at or before the earliest thing that may still be emitted on it.

@@ -99,8 +99,7 @@ pub fn sources<'s, D: Decode>(
                 let mut sending = records_out.activate();
                 let mut asiding = asides_out.activate();
                 let mut more = false;
-                for _ in 0..BATCHES_PER_TURN {
-                    let Some(batch) = turn.read() else { break };
+                for batch in std::iter::from_fn(|| turn.read()).take(BATCHES_PER_TURN) {
                     more = true;
                     let from = batch.from.max(*records_at.time());
                     let (mut records, mut asides) = (batch.records, batch.asides);

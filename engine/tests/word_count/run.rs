@@ -141,7 +141,6 @@ impl Default for Variant {
 #[derive(Debug)]
 pub struct Outcome {
     pub ended: Result<Ended, Error>,
-    pub snapshots: u64,
     pub restored: Option<u64>,
     pub words: u64,
     pub duplicates: u64,
@@ -202,7 +201,6 @@ pub fn words_in(folder: &Path, partitions: &[Vec<String>], variant: &Variant, st
     }
     Outcome {
         ended,
-        snapshots: status.snapshots().published,
         restored,
         words: status.total("count", "words"),
         duplicates: status.total("count", "duplicates"),

@@ -1,3 +1,5 @@
+//! Tests of `histograms`.
+
 use super::*;
 use crate::baseline::buckets::bucket;
 use crate::baseline::{Class, Metric};

@@ -93,7 +93,7 @@ impl Downloads {
     /// Counts a download and judges it; `has_case` says whether a session has an open case of this reason.
     pub fn check(&mut self, download: &Download, has_case: impl Fn(Source) -> bool, bar: Bar) -> Option<Signal> {
         let minute = (download.time.0 / MINUTE.0) as u32;
-        let own = source(download.session);
+        let own = origin(download.session);
         self.count(minute, if download.trusted { TRUSTED } else { own });
         let held = |slot: &Slot| match slot.source {
             TRUSTED => download.trusted,
@@ -190,7 +190,7 @@ impl Downloads {
 }
 
 /// The source that stands for a session.
-pub fn source(session: Print) -> Source {
+pub fn origin(session: Print) -> Source {
     session.0.min(MIXED - 1)
 }
 

@@ -8,7 +8,7 @@
 
 use super::cases::{Case, Cases};
 use super::client::{Client, Print, is_public, network};
-use super::excessive_downloads::{Download, Downloads, source};
+use super::excessive_downloads::{Download, Downloads, origin};
 use super::marks::day;
 use super::recent::Noted;
 use super::record::{Active, DetectOut, Late};
@@ -178,7 +178,7 @@ impl Judge<'_> {
         let downloads = downloads.get_or_insert_default();
         let bar = downloads.bar(bar);
         let has_case = |slot| {
-            let of_slot = |session: Option<u64>| source(Print::of(session)) == slot;
+            let of_slot = |session: Option<u64>| origin(Print::of(session)) == slot;
             cases.as_ref().is_some_and(|cases| cases.has(Reason::ExcessiveDownloads, of_slot))
         };
         downloads.check(&download, has_case, bar)

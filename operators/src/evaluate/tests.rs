@@ -1,3 +1,5 @@
+//! Tests of `evaluate`.
+
 use super::*;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Tests of `sample`.
+
 use super::label::{Kind, Label};
 use super::*;
 use crate::model::reason::Reason;

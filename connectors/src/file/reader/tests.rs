@@ -1,3 +1,5 @@
+//! Tests of `reader`.
+
 use super::*;
 use proptest::prelude::*;
 use std::io::Write;

@@ -1,3 +1,5 @@
+//! Tests of `table`.
+
 use super::*;
 use crate::state::memory::MemoryStores;
 use crate::state::store::Stores;
