@@ -176,5 +176,4 @@ impl Logic for Histograms {
 }
 
 #[cfg(test)]
-#[path = "histograms_tests.rs"]
 mod tests;
