@@ -106,7 +106,9 @@ impl Holders {
         if change.client || change.device {
             return Verdict::Changed(change);
         }
-        if let Some(replaced) = self.replaced.as_deref().filter(|replaced| replaced.tls == new.tls) {
+        // A third version with the old fingerprint is a further upgrade, not the replaced client.
+        let is_replaced = |old: &&Replaced| old.tls == new.tls && !new.version.differs(old.version);
+        if let Some(replaced) = self.replaced.as_deref().filter(is_replaced) {
             let lingering = sight.time.since(latest(replaced.since, sight.time)) <= COOKIE_GRACE;
             return if lingering { Verdict::Ignored } else { Verdict::Changed(change) };
         }

@@ -1,6 +1,7 @@
 //! What each rule says of written-out activity, and the life of a case.
 
 use super::*;
+use crate::limits::PRIOR_SAMPLES;
 
 const DOWNLOADS: Subject = Subject { metric: Metric::FileDownloads, class: Class::ALL_HOURS };
 const LAPTOP: &str = "laptop";
@@ -134,6 +135,8 @@ fn a_change_of_client_that_no_upgrade_explains_raises() {
     let new = |secs| at(secs, LAPTOP, "t2", "132");
     assert_eq!(fingerprints(&[old(0), new(100), old(110), new(111), old(220), new(225)]), none);
     assert_eq!(fingerprints(&[old(0), new(100), old(221), new(225), old(226)]), [2]);
+    // A further version that has the first one's fingerprint is a further upgrade.
+    assert_eq!(fingerprints(&[old(0), new(100), at(900, LAPTOP, "t1", "133")]), none);
     // Two changes within one second: their order cannot be told.
     assert_eq!(fingerprints(&[old(0), at(0, "other", "t1", "131"), old(0)]), none);
     assert_eq!(fingerprints(&[old(0), at(0, "other", "t1", "131"), at(1, "other", "t1", "131")]), [2]);
@@ -201,7 +204,7 @@ fn what_one_session_was_raised_for_is_not_held_against_the_next() {
 
 #[test]
 fn the_threshold_in_force_counts_and_habit_raises_it_within_the_cap() {
-    let taught = |value| Threshold { at: Micros::ZERO, org: "E1".to_owned(), subject: DOWNLOADS, value, samples: 500 };
+    let taught = |value| taught(value, 500);
     let mut world = World::new();
     world.references.threshold(taught(20));
     world.run((0..21).map(|n| download(n, n)));
@@ -221,6 +224,10 @@ fn the_threshold_in_force_counts_and_habit_raises_it_within_the_cap() {
     assert_eq!(world.state.downloads.as_ref().expect("there are").bar(bar(5)).value, 10);
 }
 
+fn taught(value: u64, samples: u64) -> Threshold {
+    Threshold { at: Micros::ZERO, org: "E1".to_owned(), subject: DOWNLOADS, value, samples }
+}
+
 fn bar(value: u64) -> crate::detect::signal::Bar {
     crate::detect::signal::Bar { value, source: crate::detect::signal::BarSource::Org, samples: 1 }
 }
@@ -228,6 +235,7 @@ fn bar(value: u64) -> crate::detect::signal::Bar {
 #[test]
 fn the_days_sample_moves_up_and_is_taken_back_with_a_case() {
     let mut world = World::new();
+    world.references.threshold(taught(10, PRIOR_SAMPLES));
     world.run((0..3).map(|n| download(n, n * 4_000)));
     assert_eq!(world.moves(), [(None, Some(1))]);
     world.run((3..20).map(|n| download(n, 8_000 + n)));
@@ -236,6 +244,15 @@ fn the_days_sample_moves_up_and_is_taken_back_with_a_case() {
     assert_eq!(world.moves().last(), Some(&(Some(10), None)));
     world.apply(&download("tomorrow", 86_400));
     assert_eq!(world.moves().last(), Some(&(None, Some(1))));
+}
+
+#[test]
+fn an_org_that_has_taught_little_learns_from_cases_too() {
+    let mut world = World::new();
+    world.references.threshold(taught(10, PRIOR_SAMPLES - 1));
+    world.run((0..20).map(|n| download(n, n)));
+    assert_eq!(world.raised_ids(), ids(&["10"]));
+    assert!(world.moves().iter().all(|(_, to)| to.is_some()), "{:?}", world.moves());
 }
 
 #[test]
