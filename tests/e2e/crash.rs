@@ -1,0 +1,178 @@
+//! The promise: however often a run is interrupted, by `kill -9` or by SIGTERM, and at whatever number of workers it
+//! goes on, what is left in the end is what an undisturbed run leaves, and every response was carried out once.
+//! `AERIE_KILLS=n` kills n times.
+
+use crate::inputs::Sample;
+use crate::outputs::{Outputs, ledger, snapshots};
+use crate::support::{Dice, Job, Place, Totals};
+use engine::ledger::{AttemptResult, Ledger, Page, State};
+use operators::sample::Plan;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+const SEED: u64 = 21;
+const PLAN: Plan = Plan { seed: SEED, orgs: 3, users: 40, days: 7 };
+const KILLS: usize = 6;
+const SNAPSHOT_EVERY: [&str; 2] = ["--snapshot-every", "150ms"];
+
+/// When to strike.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// After so many looks from the start.
+    Looks(u64),
+    /// So many looks after so many new snapshots.
+    Snapshots(u64, u64),
+    /// When so many more messages stand in the outbox.
+    Messages(usize),
+    /// When so many bytes more were decided.
+    Decided(usize),
+}
+
+impl Moment {
+    fn roll(dice: &mut Dice) -> Self {
+        match dice.below(5) {
+            0 => Moment::Looks(dice.between(1, 120)),
+            1 => Moment::Messages(dice.between(1, 3) as usize),
+            2 => Moment::Decided(dice.between(1, 2_000) as usize),
+            _ => Moment::Snapshots(dice.between(1, 3), dice.between(0, 30)),
+        }
+    }
+
+    /// A condition that holds once the moment has come.
+    fn awaited(self, data_dir: &Path) -> impl FnMut() -> bool + use<> {
+        let (outbox, decisions) = (data_dir.join("outbox"), data_dir.join("decisions.ndjson"));
+        let before = (newest(data_dir), files(&outbox), size(&decisions));
+        let data_dir = data_dir.to_owned();
+        let mut looks = 0;
+        move || {
+            let come = match self {
+                Moment::Looks(_) => true,
+                Moment::Snapshots(n, _) => newest(&data_dir) >= before.0 + n,
+                Moment::Messages(n) => files(&outbox) >= before.1 + n,
+                Moment::Decided(n) => size(&decisions) >= before.2 + n,
+            };
+            looks += u64::from(come);
+            come && match self {
+                Moment::Looks(n) | Moment::Snapshots(_, n) => looks > n,
+                Moment::Messages(_) | Moment::Decided(_) => true,
+            }
+        }
+    }
+}
+
+/// One more than the number of the newest snapshot; zero if there is none.
+fn newest(data_dir: &Path) -> u64 {
+    snapshots(data_dir).last().map_or(0, |id| id + 1)
+}
+
+fn files(folder: &Path) -> usize {
+    std::fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+fn size(file: &Path) -> usize {
+    std::fs::metadata(file).map_or(0, |found| found.len() as usize)
+}
+
+struct Undisturbed {
+    place: Place,
+    job: Job,
+    totals: Totals,
+    outputs: Outputs,
+}
+
+fn undisturbed() -> Undisturbed {
+    let place = Place::new();
+    let job = Sample::of(PLAN).whole(&place, "undisturbed").with(&SNAPSHOT_EVERY);
+    let totals = job.clone().workers(2).run();
+    totals.assert_conserved();
+    let outputs = Outputs::of(&job.data_dir);
+    assert!(outputs.responses().len() > 3, "too little to compare: {totals:?}");
+    assert!(!outputs.outbox.is_empty(), "no message was written");
+    Undisturbed { place, job, totals, outputs }
+}
+
+/// Every order was carried out, each step of it recorded as done once, and the receiver heard of each once.
+fn assert_each_once(data_dir: &Path, outputs: &Outputs) {
+    let store = ledger(data_dir).expect("there is a store");
+    let page = Page { state: None, before: None, limit: 10_000 };
+    let orders = store.orders(page).expect("orders can be read");
+    let ids: BTreeSet<_> = orders.iter().map(|order| order.order.id.clone()).collect();
+    assert_eq!(ids.len(), orders.len(), "an order stands twice");
+    for order in &orders {
+        let id = &order.order.id;
+        assert_eq!(order.state, State::Done, "{id}: {:?}", order.error);
+        let trail = store.trail(id).expect("a trail can be read");
+        let done = |step| trail.iter().filter(|a| a.step == step && a.result == AttemptResult::Done).count();
+        let steps = order.order.steps.len();
+        assert!((0..steps).all(|step| done(step) == 1), "each of {steps} steps is done once: {trail:?}");
+    }
+    let receipts = store.receipts_after(0, 10_000).expect("receipts can be read");
+    let keys: BTreeSet<_> = receipts.iter().map(|(_, receipt)| receipt.key.clone()).collect();
+    assert_eq!(keys.len(), receipts.len(), "a receipt stands twice");
+    assert_eq!(keys, ids, "the receiver was called for each order and nothing else");
+    let entries = outputs.responses();
+    assert_eq!(entries.iter().cloned().collect::<BTreeSet<_>>(), ids, "one entry per response");
+    assert_eq!(entries.len(), ids.len(), "an entry stands twice");
+}
+
+#[test]
+fn killed_again_and_again_it_leaves_what_an_undisturbed_run_leaves() {
+    let Undisturbed { place: _place, job, totals, outputs } = undisturbed();
+    let kills = std::env::var("AERIE_KILLS").ok().map_or(KILLS, |n| n.parse().expect("AERIE_KILLS is a number"));
+    let seed = std::env::var("AERIE_SEED").ok().map_or(SEED, |n| n.parse().expect("AERIE_SEED is a number"));
+    let mut dice = Dice::new(seed);
+    let (mut killed, mut round) = (0, 0);
+    while killed < kills {
+        round += 1;
+        let again = job.beside(&format!("killed{round}"));
+        killed += kill_until_done(&again, &mut dice, kills - killed);
+        let what = format!("seed {seed}, after {killed} kills");
+        assert_eq!(again.clone().run(), totals, "{what}: a complete job has the same totals");
+        let left = Outputs::of(&again.data_dir);
+        left.assert_same(&outputs, &what);
+        assert_each_once(&again.data_dir, &left);
+        assert!(round <= kills, "only {killed} of {kills} kills came in time: the input is too small for this machine");
+    }
+}
+
+/// Kills at most `kills` times, then lets it run to its end. Returns how often it was killed.
+fn kill_until_done(job: &Job, dice: &mut Dice, kills: usize) -> usize {
+    for killed in 0..kills {
+        let moment = Moment::roll(dice);
+        let workers = dice.between(1, 4) as usize;
+        let awaited = moment.awaited(&job.data_dir);
+        let mut running = job.clone().workers(workers).start();
+        let came = running.until(&format!("{moment:?}"), awaited);
+        println!("{killed}: {workers} workers, {moment:?}, {came}, snapshots {:?}", snapshots(&job.data_dir));
+        if !running.kill() {
+            return killed;
+        }
+    }
+    job.clone().workers(dice.between(1, 4) as usize).run();
+    kills
+}
+
+#[test]
+fn stopped_and_resumed_it_leaves_what_an_undisturbed_run_leaves() {
+    let Undisturbed { place: _place, job, totals, outputs } = undisturbed();
+    let again = job.beside("stopped");
+    let mut stops = 0;
+    for workers in [2, 4, 1, 3] {
+        let before = newest(&again.data_dir);
+        let mut running = again.clone().workers(workers).start();
+        running.until("two new snapshots", || newest(&again.data_dir) >= before + 2);
+        let stopped = running.terminate().done();
+        stopped.totals().assert_conserved();
+        if stopped.totals() == totals {
+            break;
+        }
+        stops += 1;
+        let so_far = Outputs::of(&again.data_dir).decisions;
+        assert!(outputs.decisions.starts_with(&so_far), "what is decided so far is a part of what will be");
+    }
+    assert!(stops > 0, "every run had ended before it was told to stop: the input is too small for this machine");
+    assert_eq!(again.clone().workers(2).run(), totals);
+    let left = Outputs::of(&again.data_dir);
+    left.assert_same(&outputs, &format!("after {stops} stops"));
+    assert_each_once(&again.data_dir, &left);
+}

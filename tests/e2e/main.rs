@@ -1,0 +1,22 @@
+//! The whole program from end to end: the real binary, real files, RocksDB, signals and HTTP. Each module holds one
+//! promise of the contract.
+
+#![expect(clippy::print_stdout, reason = "a test that fails shows its seed and how it came about")]
+
+mod cli;
+mod conservation;
+mod crash;
+mod determinism;
+mod follow;
+mod garbage;
+mod inputs;
+mod memory;
+mod oracle;
+mod outputs;
+mod resume;
+mod scores;
+mod serve;
+mod silent_producer;
+mod slack_entries;
+mod support;
+mod thresholds;
