@@ -149,6 +149,7 @@ fn readable(path: &Path) -> Result<FileIdentity, Error> {
     match fs::metadata(path) {
         Err(error) => Err(refuse(&error.to_string())),
         Ok(found) if found.is_dir() => Err(refuse("it is a directory")),
+        Ok(found) if !found.is_file() => Err(refuse("it is no regular file")),
         Ok(_) => identity(path).map_err(|error| refuse(&error.to_string())),
     }
 }

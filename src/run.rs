@@ -16,6 +16,7 @@ use engine::ledger::Ledger;
 use engine::metrics::Status;
 use engine::snapshot::repository::Repository;
 use engine::state::rocks::RocksStores;
+use engine::time::Micros;
 use engine::writer::Writer;
 use operators::baseline::VolumeRule;
 use operators::decide::Decide;
@@ -129,15 +130,28 @@ pub struct Finished {
 /// Runs a job until its input ends, it is told to stop, or something is broken.
 pub fn run(job: &config::Job, watch: &Watch) -> Result<Finished, Error> {
     let input = Input::of(job)?;
-    fs::create_dir_all(&job.data_dir).map_err(Error::io("create", &job.data_dir))?;
+    fs::create_dir_all(&job.data_dir).map_err(|error| {
+        let folder = job.data_dir.display();
+        Error::Invalid(format!("cannot create the data directory {folder}: {error}; choose another --data-dir"))
+    })?;
     let _lock = lock(&job.data_dir)?;
     let snapshots = job.data_dir.join(SNAPSHOTS);
     let fingerprint = input.fingerprint(&Repository::open(&snapshots)?)?;
     let ledger = job.data_dir.join(LEDGER);
     let mut store = SqliteStore::open(&ledger)?;
     let generation = store.take_over()?;
+    let issued = store.issued_through()?;
     let settings = settings(job, watch, &input, fingerprint, store);
     let start = Start::find(&settings)?;
+    if start.restore.manifest.is_none() && issued > Micros::ZERO {
+        // The first snapshot is there before anything is issued, so this is no fresh start.
+        return Err(Error::Corrupt(format!(
+            "{} holds what was decided up to {issued}, but there is no snapshot to go on from in {}: bring the \
+             snapshots back, or use another --data-dir",
+            ledger.display(),
+            snapshots.display()
+        )));
+    }
     let passed_over = start.restore.passed_over.iter().map(|(id, error)| format!("snapshot {id}: {error}")).collect();
     let was_complete = start.is_complete();
 

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
                         late.ndjson, outbox/.")]
 pub(super) struct Args {
     /// The job file
-    #[arg(long, value_name = "FILE", required_unless_present = "input")]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Files of activity, one JSON object a line; in place of the job file's sources
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -70,6 +70,11 @@ const LISTEN_VARIABLE: &str = "AERIE__HTTP__LISTEN";
 pub(super) fn execute(args: Args) -> Result<(), Failure> {
     let json = args.json;
     let (config, flags) = args.split();
+    if config.is_none() && flags.input.is_empty() {
+        return Err(Failure::Usage(
+            "nothing to read: give --input FILE... or --config FILE; see aerie run --help".to_owned(),
+        ));
+    }
     let job = load(config.as_deref(), flags)?;
     require_files(&job)?;
     let chosen = config.is_some() || std::env::var_os(LISTEN_VARIABLE).is_some();
@@ -133,8 +138,13 @@ fn require_files(job: &Job) -> Result<(), Failure> {
         file.paths.iter()
     });
     let files = inputs.chain(&job.control).chain(&job.tor_list);
-    let missing: Vec<String> =
-        files.filter_map(|path| super::open(path).err()).map(|error| error.to_string()).collect();
+    // A pipe cannot be read again after a crash, and opening one waits for its writer.
+    let pipe = |path: &Path| path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir());
+    let check = |path: &PathBuf| match pipe(path) {
+        true => Some(format!("cannot open {}: it is no regular file", path.display())),
+        false => super::open(path).err().map(|error| error.to_string()),
+    };
+    let missing: Vec<String> = files.filter_map(check).collect();
     match missing.is_empty() {
         true => Ok(()),
         false => Err(Failure::Usage(missing.join("\n"))),

@@ -2,7 +2,7 @@
 //! goes on, what is left in the end is what an undisturbed run leaves, and every response was carried out once.
 //! `AERIE_KILLS=n` kills n times.
 
-use crate::inputs::Sample;
+use crate::inputs::{Event, START, Sample};
 use crate::outputs::{Outputs, ledger, snapshots};
 use crate::support::{Dice, Job, Place, Totals};
 use engine::ledger::{AttemptResult, Ledger, Page, State};
@@ -13,6 +13,9 @@ use std::path::Path;
 const SEED: u64 = 21;
 const PLAN: Plan = Plan { seed: SEED, orgs: 3, users: 40, days: 7 };
 const KILLS: usize = 6;
+const QUIET_LINES: u64 = 8_000;
+const QUIET_KILLS: usize = 10;
+const QUIET_SEEDS: [u64; 3] = [22, 23, 24];
 const SNAPSHOT_EVERY: [&str; 2] = ["--snapshot-every", "150ms"];
 
 /// When to strike.
@@ -175,4 +178,38 @@ fn stopped_and_resumed_it_leaves_what_an_undisturbed_run_leaves() {
     let left = Outputs::of(&again.data_dir);
     left.assert_same(&outputs, &format!("after {stops} stops"));
     assert_each_once(&again.data_dir, &left);
+}
+
+/// In quiet hours one line moves the time past the horizon, and past snapshots that are only being asked for.
+#[test]
+fn quiet_hours_lose_nothing() {
+    for seed in QUIET_SEEDS {
+        lose_nothing(&mut Dice::new(seed));
+    }
+}
+
+fn lose_nothing(dice: &mut Dice) {
+    let place = Place::new();
+    let mut secs = START;
+    let line = |n: u64| {
+        secs += dice.pick(&[0, 1, 2, 3, 4, 7, 20, 60, 300]);
+        let user = format!("U{}", dice.below(50));
+        Event::new(&format!("e{n}"), secs).user(&user).session(&user).line()
+    };
+    let lines: Vec<_> = (0..QUIET_LINES).map(line).collect();
+    let job = place.job("data", &[place.write_lines("events", &lines)]).with(&["--snapshot-every", "10ms"]);
+    let mut killed = 0;
+    while killed < QUIET_KILLS {
+        let awaited = Moment::Snapshots(dice.between(1, 4), dice.below(8)).awaited(&job.data_dir);
+        let mut running = job.clone().workers(dice.between(1, 3) as usize).start();
+        running.until("new snapshots", awaited);
+        if !running.kill() {
+            break;
+        }
+        killed += 1;
+    }
+    assert!(killed > 2, "killed {killed} times: the input is too small for this machine");
+    let totals = job.run();
+    totals.assert_conserved();
+    assert_eq!(totals.of("applied"), QUIET_LINES, "after {killed} kills: {totals:?}");
 }

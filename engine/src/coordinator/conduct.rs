@@ -173,6 +173,10 @@ impl Conductor {
             self.phase = Phase::Running;
             return Ok(());
         }
+        if self.phase == Phase::Running && self.outstanding.as_ref().is_some_and(|outstanding| outstanding.at == 0) {
+            // Nothing is applied before the first snapshot exists, so whatever was issued has one to go on from.
+            return Ok(());
+        }
         match (self.phase, sources) {
             (Phase::Running, None) => {
                 self.outstanding = None;

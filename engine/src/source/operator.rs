@@ -156,7 +156,10 @@ impl<D: Decode> Turn<D> {
             Announcement::Advance { read_to, sources, idle_to, .. } => {
                 self.read_to = self.read_to.max(read_to);
                 self.passed = self.passed.max(sources);
-                self.sources.seats.iter_mut().for_each(|seat| seat.trim(sources.saturating_sub(1)));
+                // The sources may have passed a snapshot that was announced just before this: it still needs its marks.
+                let asked = self.snapshots.iter().map(|(at, ..)| *at).min();
+                let passed = asked.map_or(sources, |at| sources.min(at)).saturating_sub(1);
+                self.sources.seats.iter_mut().for_each(|seat| seat.trim(passed));
                 if let Some(idle_to) = idle_to.filter(|_| self.reads) {
                     let followed = self.follow(idle_to);
                     self.sources.poison.check(followed);
