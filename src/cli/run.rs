@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
                         aerie run --input live.ndjson --follow --data-dir data\n\n\
                         Outputs in the data directory: audit.ndjson, decisions.ndjson, dead_letter.ndjson, \
                         late.ndjson, outbox/.")]
+#[command(group(clap::ArgGroup::new("activity").args(["config", "input"]).required(true).multiple(true)))]
 pub(super) struct Args {
     /// The job file
     #[arg(long, value_name = "FILE")]
@@ -70,11 +71,6 @@ const LISTEN_VARIABLE: &str = "AERIE__HTTP__LISTEN";
 pub(super) fn execute(args: Args) -> Result<(), Failure> {
     let json = args.json;
     let (config, flags) = args.split();
-    if config.is_none() && flags.input.is_empty() {
-        return Err(Failure::Usage(
-            "nothing to read: give --input FILE... or --config FILE; see aerie run --help".to_owned(),
-        ));
-    }
     let job = load(config.as_deref(), flags)?;
     require_files(&job)?;
     let chosen = config.is_some() || std::env::var_os(LISTEN_VARIABLE).is_some();
