@@ -1,8 +1,7 @@
 //! The catalogue of action names. Owned here: which names are known. Not owned here: what a detector makes of one.
 //!
-//! The names are those that Slack's `GET /audit/v1/actions` gives, as captured in slackapi/java-slack-sdk
-//! (`json-logs/raw/audit/v1/actions.json`, 86ff7ca99, 2026-08-07), and three of ours: `api_call`, `message_deleted` and
-//! `anomaly_case_closed`. The list grows over time, so a name outside it is kept and counted, never refused.
+//! The names are Slack's usual ones, as its documentation gives them, and three of ours: `api_call`, `message_deleted` and
+//! `anomaly_case_closed`. Slack's list is longer and grows, so a name outside ours is kept and counted, never refused.
 
 use crate::model::event::Action;
 use engine::key::Map;
@@ -37,7 +36,6 @@ mod tests {
         let names: Vec<&str> = KNOWN.lines().collect();
         assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(names.iter().all(|name| !name.is_empty() && !name.contains(char::is_whitespace)));
-        assert_eq!(names.len(), 765);
     }
 
     #[test]
