@@ -19,6 +19,11 @@ pub const STEP_RECORDS_MAX: usize = 4_096;
 /// wait for their thresholds grow to a fifth of the input.
 pub const LEAD_MAX: Stamp = Span::from_hours(2).millis();
 
+/// Records that sources may run ahead of what the last operator has applied, per worker. Beyond it they go on only as
+/// far in event time as progress needs ([`HORIZON_LEAD_MIN`]): memory must not grow with how many records there are to
+/// an hour of event time.
+pub const LEAD_RECORDS_MAX: u64 = 1 << 15;
+
 /// How far the horizon is moved ahead of the sources at least and at most.
 pub const HORIZON_LEAD_MIN: Stamp = 1_000;
 /// See [`HORIZON_LEAD_MIN`]. Below [`LEAD_MAX`], so that the horizon itself never waits for an operator.

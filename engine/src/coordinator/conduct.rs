@@ -5,12 +5,12 @@ use super::message::{Activity, Announcement, Answer, Part, Progress};
 use crate::clock::{Clock, Stopwatch};
 use crate::error::Error;
 use crate::fault::Poison;
-use crate::limits::{HORIZON_LEAD_MAX, HORIZON_LEAD_MIN, LEAD_MAX};
+use crate::limits::{HORIZON_LEAD_MAX, HORIZON_LEAD_MIN, LEAD_MAX, LEAD_RECORDS_MAX};
 use crate::metrics::Status;
 use crate::snapshot::manifest::{Job, Manifest};
 use crate::snapshot::repository::Repository;
 use crate::time::{Micros, Span, Stamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -68,6 +68,7 @@ pub struct Conductor {
     read_to: Stamp,
     lead: Stamp,
     pace: Pace,
+    ahead: Ahead,
     since_snapshot: Stopwatch,
     last_cut: Option<Stamp>,
     outstanding: Option<Outstanding>,
@@ -116,6 +117,7 @@ impl Conductor {
             read_to: horizon,
             lead: HORIZON_LEAD_MIN,
             pace: Pace { since: Stopwatch::start(), from: None },
+            ahead: Ahead::default(),
             since_snapshot: Stopwatch::start(),
             last_cut,
             outstanding: None,
@@ -212,7 +214,10 @@ impl Conductor {
             horizon =
                 horizon.max(sources.saturating_add(self.lead)).max(self.horizon.saturating_add(u64::from(snapshot)));
         }
-        let read_to = horizon.min(applied.unwrap_or(horizon).saturating_add(LEAD_MAX)).max(self.read_to);
+        let received = self.partitions.values().map(|(progress, _)| progress.received).sum();
+        let crowded = self.ahead.records(sources, applied, received) > LEAD_RECORDS_MAX * self.score.job.workers as u64;
+        let lead = if crowded { HORIZON_LEAD_MIN } else { LEAD_MAX };
+        let read_to = horizon.min(applied.unwrap_or(horizon).saturating_add(lead)).max(self.read_to);
         let idle_to = self.idle_to();
         if horizon == self.horizon && (read_to == self.read_to || !near(self.read_to)) && idle_to.is_none() {
             return Ok(());
@@ -314,6 +319,31 @@ impl Conductor {
     }
 }
 
+/// How many records the sources have read that the last operator has not passed.
+#[derive(Default)]
+struct Ahead {
+    /// Where the sources' frontier was, and how many records they had read by then, ascending in both.
+    marks: VecDeque<(Stamp, u64)>,
+    /// Records read when the sources were where the last operator is now.
+    passed: u64,
+}
+
+impl Ahead {
+    /// The number, too low by what was read beyond the frontier at the mark: at most a lead of the horizon.
+    fn records(&mut self, sources: Stamp, applied: Option<Stamp>, received: u64) -> u64 {
+        if self.marks.back().is_none_or(|(at, _)| *at < sources) {
+            self.marks.push_back((sources, received));
+        }
+        while let Some((at, records)) = self.marks.front()
+            && applied.is_none_or(|applied| *at <= applied)
+        {
+            self.passed = *records;
+            self.marks.pop_front();
+        }
+        received - self.passed.min(received)
+    }
+}
+
 impl Pace {
     /// The event time that was covered lately, as the next lead; `None` before there is a new measurement.
     fn lead(&mut self, sources: Stamp) -> Option<Stamp> {
@@ -329,5 +359,21 @@ impl Pace {
         *self = Pace { since: Stopwatch::start(), from: Some(sources) };
         let pace = u128::from(covered) * PACE_OVER.as_micros() / elapsed.as_micros().max(1);
         Some((pace.min(u128::from(HORIZON_LEAD_MAX)) as Stamp).clamp(HORIZON_LEAD_MIN, HORIZON_LEAD_MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_ahead_are_those_read_since_the_sources_were_where_the_last_operator_is() {
+        let mut ahead = Ahead::default();
+        assert_eq!(ahead.records(10, Some(0), 100), 100);
+        assert_eq!(ahead.records(20, Some(10), 250), 150);
+        assert_eq!(ahead.records(20, Some(19), 300), 200, "a mark counts once it is passed, and stays as it was made");
+        assert_eq!(ahead.records(30, Some(25), 400), 150);
+        assert_eq!(ahead.records(30, None, 400), 0);
+        assert!(ahead.marks.is_empty());
     }
 }
