@@ -96,7 +96,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::Invalid(text) => Failure::Usage(text),
-            Error::Corrupt(text) => Failure::Corrupt(text),
+            Error::Corrupt(text) | Error::Unfit(text) => Failure::Corrupt(text),
             other => Failure::Failed(other.to_string()),
         }
     }

@@ -14,6 +14,7 @@ use engine::flow::{Ended, Settings, Start};
 use engine::keyed::Logic;
 use engine::ledger::Ledger;
 use engine::metrics::Status;
+use engine::snapshot::objects::Objects;
 use engine::snapshot::repository::Repository;
 use engine::state::rocks::RocksStores;
 use engine::time::Micros;
@@ -29,7 +30,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -135,23 +136,12 @@ pub fn run(job: &config::Job, watch: &Watch) -> Result<Finished, Error> {
         Error::Invalid(format!("cannot create the data directory {folder}: {error}; choose another --data-dir"))
     })?;
     let _lock = lock(&job.data_dir)?;
-    let snapshots = job.data_dir.join(SNAPSHOTS);
-    let fingerprint = input.fingerprint(&Repository::open(&snapshots)?)?;
+    let repository = repository(&job.data_dir, job.snapshots.as_deref())?;
+    let fingerprint = input.fingerprint(&repository)?;
     let ledger = job.data_dir.join(LEDGER);
-    let mut store = SqliteStore::open(&ledger)?;
-    let generation = store.take_over()?;
-    let issued = store.issued_through()?;
-    let settings = settings(job, watch, &input, fingerprint, store);
-    let start = Start::find(&settings)?;
-    if start.restore.manifest.is_none() && issued > Micros::ZERO {
-        // The first snapshot is there before anything is issued, so this is no fresh start.
-        return Err(Error::Corrupt(format!(
-            "{} holds what was decided up to {issued}, but there is no snapshot to go on from in {}: bring the \
-             snapshots back, or use another --data-dir",
-            ledger.display(),
-            snapshots.display()
-        )));
-    }
+    let store = Arc::new(Mutex::new(SqliteStore::open(&ledger)?));
+    let settings = settings(job, watch, &input, fingerprint, repository, store.clone());
+    let (start, generation) = start(&settings, &store, &ledger)?;
     let passed_over = start.restore.passed_over.iter().map(|(id, error)| format!("snapshot {id}: {error}")).collect();
     let was_complete = start.is_complete();
 
@@ -193,6 +183,34 @@ pub fn run(job: &config::Job, watch: &Watch) -> Result<Finished, Error> {
         totals.received = totals.applied + totals.duplicate + totals.too_late + totals.rejected;
     }
     Ok(Finished { ended, totals, open_responses, was_complete, passed_over })
+}
+
+/// The snapshots of a data directory, or those under a URL.
+pub fn repository(data_dir: &Path, url: Option<&str>) -> Result<Repository, Error> {
+    Ok(Repository::new(match url {
+        Some(url) => Objects::at_url(url, std::env::vars())?,
+        None => Objects::in_folder(&data_dir.join(SNAPSHOTS))?,
+    }))
+}
+
+/// Finds what to start from and takes it over, as a generation that is new to both the snapshots and the ledger.
+fn start(settings: &Settings, store: &Mutex<SqliteStore>, path: &Path) -> Result<(Start, u64), Error> {
+    let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
+    let (current, issued) = (store.current_generation()?, store.issued_through()?);
+    if issued > Micros::ZERO && settings.repository.ids()?.is_empty() {
+        // The first snapshot is there before anything is issued, so this is no fresh start.
+        return Err(Error::Corrupt(format!(
+            "{} holds what was decided up to {issued}, but there is no snapshot to go on from in {}: bring the \
+             snapshots back, or use another --data-dir",
+            path.display(),
+            settings.repository.place()
+        )));
+    }
+    let start = Start::find(settings, current)?;
+    // A job that is over claims no generation of its own; what is left of its responses needs one all the same.
+    let generation = start.restore.generation.max(current + 1);
+    store.take_over(generation)?;
+    Ok((start, generation))
 }
 
 /// Totals of the job so far, over all its runs.
@@ -246,7 +264,8 @@ fn settings(
     watch: &Watch,
     input: &Input,
     fingerprint: BTreeMap<String, String>,
-    journal: SqliteStore,
+    repository: Repository,
+    journal: Arc<Mutex<SqliteStore>>,
 ) -> Settings {
     watch.input_bytes.store(input.bytes(), Ordering::Relaxed);
     Settings {
@@ -254,10 +273,10 @@ fn settings(
         fingerprint,
         partitions: input.partitions(),
         state: job.data_dir.join(STATE),
-        snapshots: job.data_dir.join(SNAPSHOTS),
+        repository,
         snapshot_every: job.snapshot_every,
         snapshots_kept: job.snapshots_kept.get(),
-        journal: Arc::new(Mutex::new(journal)),
+        journal,
         clock: Clock::system(),
         stop: watch.stop.clone(),
         status: watch.status.clone(),

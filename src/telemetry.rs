@@ -249,9 +249,13 @@ fn published(watch: &Watch, read: fn(&engine::metrics::Snapshots) -> f64) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::coordinator::message::{Activity, Progress};
+    use engine::coordinator::message::{Activity, Part, Progress};
+    use engine::snapshot::manifest::{Cut, Job, Manifest};
+    use engine::snapshot::publisher::Published;
+    use engine::snapshot::shelf::StoredFile;
     use engine::time::Micros;
     use std::collections::{BTreeMap, BTreeSet};
+    use std::time::Duration;
 
     /// Samples by name and labels, and the types by name, as a scraper reads them.
     fn scrape(watch: &Watch) -> (BTreeMap<String, f64>, BTreeMap<String, String>) {
@@ -268,6 +272,14 @@ mod tests {
         (samples, types)
     }
 
+    fn snapshot(at: Stamp, size: u64) -> Published {
+        let cut = Cut { id: 1, generation: 1, at, complete: false };
+        let file = StoredFile { name: "f".into(), size, crc32c: 0, object: "o".into(), snapshot: 1 };
+        let part =
+            Part { operator: "a".into(), worker: 0, files: vec![file], totals: Vec::new(), partitions: Vec::new() };
+        Published { manifest: Manifest::of(cut, &Job::default(), [part]), seconds: 0.125 }
+    }
+
     #[test]
     fn figures_of_the_watch_are_what_is_scraped() {
         let watch = Watch::default();
@@ -278,7 +290,7 @@ mod tests {
         let (newest, watermark) = (Micros::from_secs(1_767_225_605), Micros(1_767_225_600_500_000));
         watch.status.report(Progress { partition: 7, newest, watermark, received: 11, activity: Activity::Active });
         watch.status.set_frontiers(1_767_225_600_500, 1_767_225_600_250);
-        watch.status.snapshot_published(1_767_225_600_000, 0.25, 4_096);
+        watch.status.snapshot_published(&snapshot(1_767_225_600_000, 4_096), Duration::from_millis(250));
         watch.responses.open.store(4, Ordering::Relaxed);
         watch.responses.failures.store(5, Ordering::Relaxed);
         let (samples, types) = scrape(&watch);
@@ -311,7 +323,7 @@ mod tests {
         watch.status.set_frontiers(1, 1);
         assert!(!scrape(&watch).0.contains_key("aerie_applied_timestamp_seconds"));
         watch.status.set_frontiers(Stamp::MAX, Stamp::MAX);
-        watch.status.snapshot_published(Stamp::MAX, 1.0, 1);
+        watch.status.snapshot_published(&snapshot(Stamp::MAX, 1), Duration::from_secs(1));
         let (samples, _) = scrape(&watch);
         assert!(!samples.contains_key("aerie_applied_timestamp_seconds"));
         assert!(!samples.contains_key("aerie_snapshot_last_cut_timestamp_seconds"));

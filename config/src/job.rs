@@ -23,6 +23,8 @@ pub struct Job {
     pub workers: NonZeroUsize,
     /// Bytes of memory that decoded and cached state may take, over all workers.
     pub state_memory_bytes: u64,
+    /// Where snapshots lie, as a URL; `None` is the folder `snapshots` in the data directory.
+    pub snapshots: Option<String>,
     /// Wall time from one snapshot to the next.
     pub snapshot_every: Duration,
     /// How many snapshots are kept besides named ones.
@@ -95,6 +97,7 @@ struct Running {
     data_dir: PathBuf,
     workers: NonZeroUsize,
     state_memory_bytes: u64,
+    snapshots: Option<String>,
     snapshot_every: Duration,
     snapshots_kept: NonZeroUsize,
     shadow: bool,
@@ -114,6 +117,7 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         data_dir: running.data_dir,
         workers: running.workers,
         state_memory_bytes: running.state_memory_bytes,
+        snapshots: running.snapshots,
         snapshot_every: running.snapshot_every,
         snapshots_kept: running.snapshots_kept,
         shadow: running.shadow,
@@ -132,6 +136,7 @@ fn read_running(job: &mut Section<'_>) -> Option<Running> {
     let data_dir = job.require("data_dir", "name the folder for state and outputs, or give --data-dir", read::path);
     let workers = job.read("workers", workers);
     let state_memory_bytes = job.read("state_memory", read::size(16 << 20..=1 << 40));
+    let snapshots = job.read_if_set("snapshots", bucket);
     let snapshot_every = job.read("snapshot_every", read::duration(Duration::from_millis(10)..=HOUR));
     let snapshots_kept = job.read("snapshots_kept", |value| read::count(1..=1_000)(value).map(at_least_one));
     let shadow = job.read("shadow", read::switch);
@@ -141,12 +146,24 @@ fn read_running(job: &mut Section<'_>) -> Option<Running> {
         data_dir: data_dir?,
         workers: workers?,
         state_memory_bytes: state_memory_bytes?,
+        snapshots: snapshots?,
         snapshot_every: snapshot_every?,
         snapshots_kept: snapshots_kept?,
         shadow: shadow?,
         drain_timeout: drain_timeout?,
         imported_anomalies: imported_anomalies?,
     })
+}
+
+/// A bucket for snapshots.
+fn bucket(value: &Value) -> Result<String, Refusal> {
+    let text = read::text(value)?;
+    let named = text.strip_prefix("s3://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    if named {
+        return Ok(text);
+    }
+    Err(Refusal::new("must be a bucket such as \"s3://bucket/prefix\"")
+        .hint("leave it out for a folder in the data directory"))
 }
 
 /// A number of workers, or `"cores"`. More than one per key group would have nothing to do.

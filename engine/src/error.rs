@@ -11,6 +11,9 @@ pub enum Error {
     /// Stored state is damaged or of another job: restore or choose another data directory.
     #[error("{0}")]
     Corrupt(String),
+    /// Stored state is whole, and of another version of the program: run that one, or choose another data directory.
+    #[error("{0}")]
+    Unfit(String),
     /// The operating system refused a file: make room, fix permissions, then start again.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

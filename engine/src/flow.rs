@@ -4,7 +4,7 @@
 use crate::clock::Clock;
 use crate::coordinator::conduct::{Conductor, Score};
 use crate::coordinator::coordinator;
-use crate::coordinator::message::{Activity, Announcement, Answer, Progress};
+use crate::coordinator::message::{Activity, Announcement, Answer, Part, Progress};
 use crate::error::Error;
 use crate::fault::{Faults, Poison};
 use crate::keyed::operator::{Input, Keyed, keyed};
@@ -23,14 +23,17 @@ use crate::state::table::Table;
 use crate::time::{Micros, Span, Stamp};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{Concatenate, ConnectLoop, Feedback as _};
 use timely::dataflow::{Scope, StreamVec};
+
+/// Folder of a snapshot's files, within that of live state, until all stores are open.
+const FETCHED: &str = "fetched";
 
 /// A stream of records, each with its own time, stamped no later than that.
 pub type Stream<'s, R> = StreamVec<'s, Stamp, R>;
@@ -54,8 +57,8 @@ pub struct Settings {
     pub partitions: Vec<(Arc<dyn Partition>, Timing)>,
     /// Folder of live keyed state. Rebuilt at every start.
     pub state: PathBuf,
-    /// Folder of snapshots.
-    pub snapshots: PathBuf,
+    /// Where snapshots go.
+    pub repository: Repository,
     /// How long to wait from one snapshot to the next.
     pub snapshot_every: Duration,
     /// How many snapshots are kept.
@@ -86,15 +89,18 @@ pub enum Ended {
 pub struct Start {
     /// What it starts from.
     pub restore: Restore,
-    repository: Repository,
+    /// Workers of this process that have yet to open their stores.
+    opening: AtomicUsize,
 }
 
 impl Start {
-    /// Looks for what to start from.
-    pub fn find(settings: &Settings) -> Result<Self, Error> {
-        let repository = Repository::open(&settings.snapshots)?;
-        let restore = restore::choose(&repository, &settings.job())?;
-        Ok(Start { restore, repository })
+    /// Looks for what to start from, and takes it over as a generation above `least_generation`.
+    pub fn find(settings: &Settings, least_generation: u64) -> Result<Self, Error> {
+        let fetched = settings.state.join(FETCHED);
+        let restore = restore::choose(&settings.repository, &settings.job(), least_generation, &fetched)?;
+        remove_former(&settings.state)?;
+        settings.status.restored(restore.seconds);
+        Ok(Start { restore, opening: AtomicUsize::new(settings.workers) })
     }
 
     /// Shows what a job that is over came to: operators by name, each with the names of its totals.
@@ -130,16 +136,23 @@ impl Settings {
     }
 }
 
+/// Removes what an earlier run left of live state: it is rebuilt from the fetched files.
+fn remove_former(state: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(state).map_err(Error::io("create", state))?;
+    for entry in std::fs::read_dir(state).map_err(Error::io("list", state))? {
+        let path = entry.map_err(Error::io("list", state))?.path();
+        if !path.ends_with(FETCHED) {
+            std::fs::remove_dir_all(&path).map_err(Error::io("remove", path))?;
+        }
+    }
+    Ok(())
+}
+
 /// Runs a job to its end, or until it is told to stop. `assemble` builds the dataflow and is called on each worker.
 pub fn run<A>(settings: Settings, start: Start, assemble: A) -> Result<Ended, Error>
 where
     A: for<'s> Fn(&mut Flow<'s>) -> Result<(), Error> + Send + Sync + 'static,
 {
-    // Live state is rebuilt from the snapshot; what another number of workers left would only take room.
-    if settings.state.exists() {
-        std::fs::remove_dir_all(&settings.state).map_err(Error::io("empty", &settings.state))?;
-    }
-    std::fs::create_dir_all(&settings.state).map_err(Error::io("create", &settings.state))?;
     let poison = Poison::default();
     let shared = Arc::new(Shared { settings: settings.clone(), start, poison: poison.clone() });
     let config = timely::Config::process(settings.workers);
@@ -277,7 +290,7 @@ impl<'s> Flow<'s> {
         let Shared { settings, start, poison } = &*self.shared;
         let (worker, workers) = self.place();
         let folder = settings.state.join(format!("{name}.{worker}"));
-        let checkpoints = start.restore.checkpoints(&start.repository, name, worker, workers)?;
+        let checkpoints = start.restore.checkpoints(name, worker, workers)?;
         let store = match self.restored() {
             Some(_) => stores.restore(&folder, &checkpoints, crate::key::KeyGroup::owned_by(worker, workers))?,
             None => stores.create(&folder)?,
@@ -293,7 +306,12 @@ impl<'s> Flow<'s> {
                 table: Table::new(store, budget),
                 restored: self.restored(),
                 totals: settings.status.totals(name, worker, L::TOTALS, totals),
-                snapshots: start.repository.path().to_owned(),
+                checkpoints: settings.state.join(format!("{name}.{worker}.checkpoint")),
+                shelf: settings.repository.shelf(
+                    start.restore.generation,
+                    &Part::folder(name, worker),
+                    start.restore.stored(name, worker, workers),
+                ),
                 poison: poison.clone(),
                 faults: settings.faults,
             },
@@ -324,9 +342,10 @@ impl<'s> Flow<'s> {
             Conductor::new(Score {
                 job: settings.job(),
                 operators,
-                repository: start.repository.clone(),
+                repository: settings.repository.clone(),
                 keep: settings.snapshots_kept,
                 every: settings.snapshot_every,
+                generation: start.restore.generation,
                 next_id: start.restore.next_id,
                 restored: start.restore.at(),
                 max_delay,
@@ -336,6 +355,9 @@ impl<'s> Flow<'s> {
                 status: settings.status.clone(),
             })
         });
+        if start.opening.fetch_sub(1, Ordering::SeqCst) == 1 {
+            start.restore.clean()?;
+        }
         let answers = scope.concatenate(answers);
         let applied = scope.concatenate(applied);
         coordinator(scope, progress, applied, answers, conductor).broadcast().connect_loop(announce);

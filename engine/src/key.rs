@@ -30,6 +30,11 @@ impl KeyGroup {
         self.0 as usize * workers / GROUPS as usize
     }
 
+    /// All groups.
+    pub fn all() -> Range<u16> {
+        0..GROUPS
+    }
+
     /// The groups that a worker owns: contiguous, disjoint, and together all of them.
     pub fn owned_by(worker: usize, workers: usize) -> Range<u16> {
         let groups = GROUPS as usize;

@@ -2,11 +2,13 @@
 //! step or batch, never per record.
 
 use crate::coordinator::message::Progress;
+use crate::snapshot::publisher::Published;
 use crate::time::Stamp;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// What is known of a run, shared with whoever shows it.
 #[derive(Clone, Default)]
@@ -14,14 +16,14 @@ pub struct Status(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    totals: Mutex<BTreeMap<(String, usize), Published>>,
+    totals: Mutex<BTreeMap<(String, usize), PublishedTotals>>,
     partitions: Mutex<BTreeMap<u32, Progress>>,
     frontier: AtomicU64,
     applied: AtomicU64,
     snapshots: Mutex<Snapshots>,
 }
 
-struct Published {
+struct PublishedTotals {
     names: &'static [&'static str],
     values: Arc<Vec<AtomicU64>>,
 }
@@ -31,19 +33,27 @@ struct Published {
 pub struct Snapshots {
     /// How many were published in this run.
     pub published: u64,
+    /// How long this run took to choose, fetch and compare what it started from, in seconds.
+    pub restoring: f64,
+    /// How many could not be stored.
+    pub failed: u64,
     /// Cut of the newest one.
     pub newest: Option<Stamp>,
     /// From announcement to publication of the newest one, in seconds.
     pub seconds: f64,
+    /// Of these, writing and confirming the manifest.
+    pub publishing: f64,
     /// Bytes of keyed state in the newest one.
     pub bytes: u64,
+    /// Bytes of it that were new.
+    pub new_bytes: u64,
 }
 
 impl Status {
     /// Totals of an operator on one worker, starting from what was restored.
     pub fn totals(&self, operator: &str, worker: usize, names: &'static [&'static str], start: Vec<u64>) -> Totals {
         let values: Arc<Vec<AtomicU64>> = Arc::new(start.iter().map(|value| AtomicU64::new(*value)).collect());
-        lock(&self.0.totals).insert((operator.to_owned(), worker), Published { names, values: values.clone() });
+        lock(&self.0.totals).insert((operator.to_owned(), worker), PublishedTotals { names, values: values.clone() });
         Totals { values: start, published: values }
     }
 
@@ -90,10 +100,30 @@ impl Status {
         self.0.applied.load(Ordering::Relaxed)
     }
 
-    /// Notes a published snapshot.
-    pub fn snapshot_published(&self, at: Stamp, seconds: f64, bytes: u64) {
+    /// Notes a published snapshot, and how long it took since it was asked for.
+    pub fn snapshot_published(&self, published: &Published, since: Duration) {
         let mut snapshots = lock(&self.0.snapshots);
-        *snapshots = Snapshots { published: snapshots.published + 1, newest: Some(at), seconds, bytes };
+        let manifest = &published.manifest;
+        *snapshots = Snapshots {
+            published: snapshots.published + 1,
+            restoring: snapshots.restoring,
+            failed: snapshots.failed,
+            newest: Some(manifest.at),
+            seconds: since.as_secs_f64(),
+            publishing: published.seconds,
+            bytes: manifest.bytes(),
+            new_bytes: manifest.new_bytes(),
+        };
+    }
+
+    /// Notes how long it took to choose, fetch and compare what the run starts from, in seconds.
+    pub fn restored(&self, seconds: f64) {
+        lock(&self.0.snapshots).restoring = seconds;
+    }
+
+    /// Notes a snapshot that could not be stored.
+    pub fn snapshot_failed(&self) {
+        lock(&self.0.snapshots).failed += 1;
     }
 
     /// What is known of snapshots.

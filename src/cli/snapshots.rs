@@ -2,12 +2,12 @@
 
 use super::{Failure, plain, print, print_json};
 use engine::snapshot::manifest::Manifest;
-use engine::snapshot::repository::{Found, Repository, folder};
+use engine::snapshot::repository::{Found, Repository};
 use engine::time::{Micros, Stamp};
 use operators::respond::message::utc;
 use serde::Serialize;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 /// Show what a job can be restored from, and whether it is intact
@@ -37,7 +37,7 @@ pub(super) fn execute(command: &Command) -> Result<(), Failure> {
         let dir = args.data_dir.display();
         return Err(Failure::Usage(format!("{dir} has no folder snapshots: is it the data directory of a job?")));
     }
-    let repository = Repository::open(path)?;
+    let repository = crate::run::repository(&args.data_dir, None)?;
     let rows: Vec<Row> = repository.list()?.into_iter().map(|found| Row::of(&repository, found)).collect();
     match args.json {
         true => print_json(&rows)?,
@@ -46,7 +46,7 @@ pub(super) fn execute(command: &Command) -> Result<(), Failure> {
     if rows.iter().any(|row| row.intact) {
         return Ok(());
     }
-    let at = repository.path().display();
+    let at = repository.place();
     Err(Failure::Corrupt(match rows.is_empty() {
         true => format!("there is no snapshot in {at}: a job that starts on it starts from the beginning"),
         false => format!("no snapshot in {at} is intact: restore the folder from a backup"),
@@ -69,7 +69,7 @@ struct Row {
 
 impl Row {
     fn of(repository: &Repository, found: Found) -> Self {
-        let age_s = age(&folder(repository.path(), found.id)).map(|age| age.as_secs());
+        let age_s = age(found.written_ms).map(|age| age.as_secs());
         let row = Row { id: found.id, age_s, ..Row::default() };
         match found.manifest {
             Err(error) => Row { problem: Some(error.to_string()), ..row },
@@ -100,10 +100,9 @@ impl Row {
     }
 }
 
-/// How long ago the snapshot's folder was completed: publishing is the last change to it.
-fn age(folder: &Path) -> Option<Duration> {
-    let changed = std::fs::metadata(folder).and_then(|folder| folder.modified()).ok()?;
-    SystemTime::now().duration_since(changed).ok()
+/// How long ago a snapshot was published.
+fn age(written_ms: u64) -> Option<Duration> {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + Duration::from_millis(written_ms)).ok()
 }
 
 fn table(rows: &[Row]) -> String {
@@ -130,38 +129,35 @@ fn table(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::snapshot::manifest::Job;
+    use engine::snapshot::manifest::{Cut, Job};
+    use std::path::Path;
 
     fn list(dir: &Path) -> Result<(), Failure> {
         execute(&Command::List(List { data_dir: dir.to_owned(), json: true }))
     }
 
     fn publish(repository: &Repository, id: u64, at: Stamp, complete: bool) {
-        repository.begin(id).unwrap();
-        repository.publish(&Manifest::of(id, at, complete, &Job { workers: 2, ..Job::default() }, [])).unwrap();
+        let cut = Cut { id, generation: 1, at, complete };
+        repository.publish(&Manifest::of(cut, &Job { workers: 2, ..Job::default() }, [])).unwrap();
     }
 
     #[test]
     fn exit_codes_tell_whether_there_is_anything_to_start_from() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(list(dir.path()).unwrap_err().code(), 2);
-        let repository = Repository::open(dir.path().join("snapshots")).unwrap();
+        let repository = crate::run::repository(dir.path(), None).unwrap();
         assert_eq!(list(dir.path()).unwrap_err().code(), 3);
-        repository.begin(0).unwrap();
-        let damaged = folder(repository.path(), 0);
         publish(&repository, 1, 1_767_225_600_000, false);
-        for file in std::fs::read_dir(folder(repository.path(), 1)).unwrap() {
-            std::fs::write(damaged.join(file.unwrap().file_name()), "{").unwrap();
-        }
+        std::fs::write(dir.path().join("snapshots/manifests/0000000000"), "{").unwrap();
         assert!(list(dir.path()).is_ok(), "one of two is intact");
-        repository.remove(1).unwrap();
+        repository.remove(&[1].into()).unwrap();
         assert_eq!(list(dir.path()).unwrap_err().code(), 3);
     }
 
     #[test]
     fn the_table_says_where_each_cut_is_and_what_is_wrong() {
         let dir = tempfile::tempdir().unwrap();
-        let repository = Repository::open(dir.path()).unwrap();
+        let repository = crate::run::repository(dir.path(), None).unwrap();
         publish(&repository, 3, 1_767_225_600_000, false);
         publish(&repository, 4, Stamp::MAX, true);
         let mut rows: Vec<Row> =

@@ -2,8 +2,11 @@
 //! Not owned here: what must stand in them.
 
 use connectors::sqlite::SqliteStore;
+use engine::snapshot::objects::Objects;
+use engine::snapshot::repository::{Found, Repository};
+use engine::snapshot::shelf::StoredFile;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -122,16 +125,28 @@ pub fn same_lines(left: &str, right: &str, what: &str) {
 
 /// Numbers of the snapshots that exist: those with a manifest.
 pub fn snapshots(data_dir: &Path) -> Vec<u64> {
-    let Ok(entries) = fs::read_dir(data_dir.join("snapshots")) else { return Vec::new() };
-    let with_manifest = entries.filter_map(Result::ok).filter(|entry| entry.path().join("manifest.json").exists());
-    let mut ids: Vec<u64> = with_manifest.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let Ok(entries) = fs::read_dir(data_dir.join("snapshots/manifests")) else { return Vec::new() };
+    let mut ids: Vec<u64> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     ids.sort_unstable();
     ids
 }
 
-/// The folder of a snapshot.
-pub fn snapshot(data_dir: &Path, id: u64) -> PathBuf {
-    data_dir.join("snapshots").join(format!("{id:08}"))
+/// The manifest of a snapshot.
+pub fn manifest(data_dir: &Path, id: u64) -> PathBuf {
+    data_dir.join("snapshots/manifests").join(format!("{id:010}"))
+}
+
+/// The largest file that a snapshot names and no other does.
+pub fn own_file(data_dir: &Path, id: u64) -> PathBuf {
+    let objects = Objects::in_folder(&data_dir.join("snapshots")).expect("there is a repository");
+    let found = Repository::new(objects).list().expect("snapshots can be listed");
+    let named = |found: &Found| -> Vec<StoredFile> {
+        found.manifest.as_ref().map(|manifest| manifest.files().cloned().collect()).unwrap_or_default()
+    };
+    let others: BTreeSet<_> = found.iter().filter(|f| f.id != id).flat_map(named).map(|file| file.object).collect();
+    let own = found.iter().filter(|found| found.id == id).flat_map(named).filter(|file| !others.contains(&file.object));
+    let file = own.max_by_key(|file| file.size).expect("a snapshot has files of its own");
+    data_dir.join("snapshots").join(file.object)
 }
 
 /// The embedded store of a data folder, found by what SQLite writes at the head of its files; `None` before there is

@@ -3,7 +3,7 @@
 //! starts.
 
 use crate::inputs::{Sample, office_hours};
-use crate::outputs::{Outputs, lines, snapshot, snapshots};
+use crate::outputs::{Outputs, lines, manifest, own_file, snapshots};
 use crate::support::{Dice, Job, Place};
 use operators::sample::Plan;
 use std::fs;
@@ -88,30 +88,12 @@ fn another_folder_than_a_data_folder_is_refused() {
     Job { data_dir: file.clone(), ..job.clone() }.end().refused(2, &[&file.display().to_string()]);
 }
 
-/// Changes a byte in the middle. The file may be linked into other snapshots, so it is replaced, not written to.
+/// Changes a byte in the middle.
 fn damage(path: &Path) {
     let mut bytes = fs::read(path).expect("a file can be read");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x55;
-    fs::remove_file(path).expect("a file can be removed");
     fs::write(path, bytes).expect("a file can be written");
-}
-
-/// The largest file of a snapshot that is not its manifest.
-fn largest(folder: &Path) -> PathBuf {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("a folder can be listed") {
-            let path = entry.expect("a folder can be listed").path();
-            if path.is_dir() { folders.push(path) } else { files.push(path) }
-        }
-    }
-    files.retain(|path| path.file_name().is_some_and(|name| name != "manifest.json"));
-    files
-        .into_iter()
-        .max_by_key(|path| fs::metadata(path).expect("a file has a length").len())
-        .expect("a snapshot has files")
 }
 
 /// A job that was killed in the middle with some snapshots behind it, and what an undisturbed one leaves.
@@ -128,12 +110,11 @@ fn interrupted(place: &Place) -> (Job, Outputs) {
 
 #[test]
 fn a_damaged_snapshot_is_passed_over_with_a_report() {
-    for manifest in [false, true] {
+    for of_manifest in [false, true] {
         let place = Place::new();
         let (job, outputs) = interrupted(&place);
         let newest = *snapshots(&job.data_dir).last().expect("there are snapshots");
-        let folder = snapshot(&job.data_dir, newest);
-        damage(&if manifest { folder.join("manifest.json") } else { largest(&folder) });
+        damage(&if of_manifest { manifest(&job.data_dir, newest) } else { own_file(&job.data_dir, newest) });
         let ended = job.end().done();
         let name = format!("snapshot {newest}");
         assert!(ended.stderr.contains(&name), "{name} is not in the report:\n{}", ended.stderr);
@@ -147,7 +128,7 @@ fn without_an_intact_snapshot_nothing_starts() {
     let (job, _) = interrupted(&place);
     let ids = snapshots(&job.data_dir);
     for id in &ids {
-        damage(&snapshot(&job.data_dir, *id).join("manifest.json"));
+        damage(&manifest(&job.data_dir, *id));
     }
     let before = content(&job.data_dir);
     let repository = job.data_dir.join("snapshots").display().to_string();

@@ -137,9 +137,12 @@ pub fn builds_no_operator(source: &Source) -> Vec<String> {
 pub fn leaves_manifests_alone(source: &Source) -> Vec<String> {
     match source.path.starts_with("engine/src/snapshot/") {
         true => Vec::new(),
-        false => {
-            found(source, &source.shipped_with_strings, &["manifest.json"], "is touched by engine/src/snapshot/ alone")
-        }
+        false => found(
+            source,
+            &source.shipped_with_strings,
+            &["\"manifests", "/manifests"],
+            "is touched by engine/src/snapshot/ alone",
+        ),
     }
 }
 

@@ -75,18 +75,29 @@ impl SqliteStore {
     }
 
     /// Takes over: makes this handle act for a generation newer than any before, and all older ones fail. What they had
-    /// claimed can be claimed again at once, since they can no longer record it. Returns the new generation.
+    /// claimed can be claimed again at once, since they can no longer record it.
+    ///
+    /// # Errors
+    /// As the store fails, and [`ledger::superseded`] if the generation is not newer.
+    pub fn take_over(&mut self, generation: u64) -> Result<(), Error> {
+        self.write(|transaction| {
+            let current = schema::number(transaction, schema::GENERATION)?;
+            if generation <= current {
+                return Err(ledger::superseded(generation, current).into());
+            }
+            schema::set_number(transaction, schema::GENERATION, generation)?;
+            work::release_claims(transaction)
+        })?;
+        self.generation = generation;
+        Ok(())
+    }
+
+    /// The generation that may act now; zero before there was one.
     ///
     /// # Errors
     /// As the store fails.
-    pub fn take_over(&mut self) -> Result<u64, Error> {
-        self.generation = self.write(|transaction| {
-            let generation = schema::number(transaction, schema::GENERATION)? + 1;
-            schema::set_number(transaction, schema::GENERATION, generation)?;
-            work::release_claims(transaction)?;
-            Ok(generation)
-        })?;
-        Ok(self.generation)
+    pub fn current_generation(&self) -> Result<u64, Error> {
+        self.read(|connection| schema::number(connection, schema::GENERATION))
     }
 
     fn read<T>(&self, get: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Error> {

@@ -7,7 +7,8 @@ use crate::error::Error;
 use crate::fault::Poison;
 use crate::limits::{HORIZON_LEAD_MAX, HORIZON_LEAD_MIN, LEAD_MAX, LEAD_RECORDS_MAX};
 use crate::metrics::Status;
-use crate::snapshot::manifest::{Job, Manifest};
+use crate::snapshot::manifest::{Cut, Job, Manifest};
+use crate::snapshot::publisher::Publisher;
 use crate::snapshot::repository::Repository;
 use crate::time::{Micros, Span, Stamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,6 +34,8 @@ pub struct Score {
     pub keep: usize,
     /// How long to wait from one snapshot to the next.
     pub every: Duration,
+    /// The generation that this run is.
+    pub generation: u64,
     /// Number of the next snapshot.
     pub next_id: u64,
     /// The cut that the job was restored to.
@@ -63,6 +66,7 @@ pub enum Step {
 /// Decides; see the module.
 pub struct Conductor {
     score: Score,
+    publisher: Publisher,
     phase: Phase,
     horizon: Stamp,
     read_to: Stamp,
@@ -75,6 +79,8 @@ pub struct Conductor {
     partitions: BTreeMap<u32, (Progress, Stopwatch)>,
     since_idle: Stopwatch,
     stopped: BTreeMap<usize, Option<Stamp>>,
+    /// Why the outstanding snapshot will not be.
+    failed: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +103,8 @@ struct Outstanding {
     complete: bool,
     parts: BTreeMap<(String, usize), Part>,
     since: Stopwatch,
+    /// All parts are there and the manifest is being written.
+    publishing: bool,
 }
 
 /// How fast event time runs.
@@ -111,6 +119,7 @@ impl Conductor {
         let horizon = score.restored.map_or(1, |at| at.saturating_add(1));
         let last_cut = score.restored;
         Conductor {
+            publisher: Publisher::start(score.repository.clone(), score.keep),
             score,
             phase: Phase::Starting,
             horizon,
@@ -124,6 +133,7 @@ impl Conductor {
             partitions: BTreeMap::new(),
             since_idle: Stopwatch::start(),
             stopped: BTreeMap::new(),
+            failed: None,
         }
     }
 
@@ -143,6 +153,11 @@ impl Conductor {
                 Answer::Part { id, part } => {
                     if let Some(outstanding) = self.outstanding.as_mut().filter(|outstanding| outstanding.id == id) {
                         outstanding.parts.insert((part.operator.clone(), part.worker), part);
+                    }
+                }
+                Answer::Failed { id, error } => {
+                    if self.outstanding.as_ref().is_some_and(|outstanding| outstanding.id == id) {
+                        self.failed = Some(error);
                     }
                 }
                 Answer::Stopped { worker, lowest } => {
@@ -166,10 +181,11 @@ impl Conductor {
 
     fn decide(&mut self, sources: Option<Stamp>, applied: Option<Stamp>, steps: &mut Vec<Step>) -> Result<(), Error> {
         let published = self.publish_if_whole()?;
+        self.give_up_if_failed()?;
         if self.phase == Phase::Starting {
             // A snapshot before the first record: a crash right at the start cannot lose where reading began.
             if self.score.restored.is_none() {
-                self.ask(0, false, steps)?;
+                self.ask(0, false, steps);
             }
             steps.push(Step::Release(self.horizon));
             self.phase = Phase::Running;
@@ -182,7 +198,7 @@ impl Conductor {
         match (self.phase, sources) {
             (Phase::Running, None) => {
                 self.outstanding = None;
-                let id = self.begin(Stamp::MAX, true)?;
+                let id = self.begin(Stamp::MAX, true);
                 steps.push(Step::AnnounceLast(Announcement::Snapshot { at: Stamp::MAX, id }));
                 self.phase = Phase::Ending;
             }
@@ -223,7 +239,7 @@ impl Conductor {
             return Ok(());
         }
         if snapshot {
-            self.ask(self.horizon, false, steps)?;
+            self.ask(self.horizon, false, steps);
         }
         steps.push(Step::Announce(Announcement::Advance { horizon, read_to, sources, idle_to }));
         if horizon > self.horizon {
@@ -256,46 +272,66 @@ impl Conductor {
         steps.push(Step::Announce(advance));
         steps.push(Step::Release(horizon));
         self.horizon = horizon;
-        self.ask(cut, false, steps)?;
+        self.ask(cut, false, steps);
         self.phase = Phase::Draining;
         Ok(())
     }
 
-    fn ask(&mut self, at: Stamp, complete: bool, steps: &mut Vec<Step>) -> Result<(), Error> {
-        let id = self.begin(at, complete)?;
+    fn ask(&mut self, at: Stamp, complete: bool, steps: &mut Vec<Step>) {
+        let id = self.begin(at, complete);
         steps.push(Step::Announce(Announcement::Snapshot { at, id }));
-        Ok(())
     }
 
-    fn begin(&mut self, at: Stamp, complete: bool) -> Result<u64, Error> {
+    fn begin(&mut self, at: Stamp, complete: bool) -> u64 {
         let id = self.score.next_id;
         self.score.next_id += 1;
-        self.score.repository.begin(id)?;
-        self.outstanding = Some(Outstanding { id, at, complete, parts: BTreeMap::new(), since: Stopwatch::start() });
-        Ok(id)
+        let (parts, since) = (BTreeMap::new(), Stopwatch::start());
+        self.outstanding = Some(Outstanding { id, at, complete, parts, since, publishing: false });
+        id
     }
 
-    /// Publishes the outstanding snapshot once all its parts are there.
+    /// Has the outstanding snapshot published once all its parts are there; whether it is by now.
     fn publish_if_whole(&mut self) -> Result<bool, Error> {
         let expected = self.score.operators.len() * self.score.job.workers;
-        let Some(outstanding) = self.outstanding.take_if(|outstanding| outstanding.parts.len() == expected) else {
-            return Ok(false);
+        let whole = |outstanding: &&mut Outstanding| !outstanding.publishing && outstanding.parts.len() == expected;
+        if let Some(outstanding) = self.outstanding.as_mut().filter(whole) {
+            let Outstanding { id, at, complete, .. } = *outstanding;
+            let parts = std::mem::take(&mut outstanding.parts).into_values();
+            outstanding.publishing = true;
+            let cut = Cut { id, generation: self.score.generation, at, complete };
+            self.publisher.publish(Manifest::of(cut, &self.score.job, parts));
+        }
+        let published = match self.publisher.poll() {
+            Ok(Some(published)) => published,
+            Ok(None) => return Ok(false),
+            Err(Error::Unavailable(error)) => {
+                self.failed = self.outstanding.as_ref().filter(|outstanding| outstanding.publishing).map(|_| error);
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
         };
-        let Outstanding { id, at, complete, parts, since } = outstanding;
-        let manifest = Manifest::of(id, at, complete, &self.score.job, parts.into_values());
-        self.score.repository.publish(&manifest)?;
-        self.score.status.snapshot_published(at, since.elapsed().as_secs_f64(), manifest.bytes());
+        // One that was given up meanwhile is a snapshot all the same.
+        let at = published.manifest.at;
         self.last_cut = Some(at);
         self.since_snapshot = Stopwatch::start();
-        self.retain()?;
-        Ok(true)
+        let awaited = self.outstanding.take_if(|outstanding| outstanding.id == published.manifest.id);
+        let since = awaited.as_ref().map_or(Duration::ZERO, |outstanding| outstanding.since.elapsed());
+        self.score.status.snapshot_published(&published, since);
+        Ok(awaited.is_some())
     }
 
-    /// Removes all but the newest snapshots.
-    fn retain(&self) -> Result<(), Error> {
-        let ids: Vec<u64> = self.score.repository.ids()?;
-        let surplus = ids.len().saturating_sub(self.score.keep);
-        ids.into_iter().take(surplus).try_for_each(|id| self.score.repository.remove(id))
+    /// Goes on without the outstanding snapshot if a part of it could not be stored; the next one is due as usual. A
+    /// job does not start without its first snapshot, and does not end without its last.
+    fn give_up_if_failed(&mut self) -> Result<(), Error> {
+        let Some(error) = self.failed.take() else { return Ok(()) };
+        let Some(Outstanding { id, .. }) = self.outstanding.take() else { return Ok(()) };
+        self.since_snapshot = Stopwatch::start();
+        self.score.status.snapshot_failed();
+        if self.phase == Phase::Running && self.last_cut.is_some() {
+            tracing::warn!(target: "engine::snapshot", "snapshot {id} failed, the job goes on: {error}");
+            return Ok(());
+        }
+        Err(Error::Unavailable(error))
     }
 
     /// To where idle partitions follow, when it is time to tell them: the slowest active watermark; when all are idle,

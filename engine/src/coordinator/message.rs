@@ -1,8 +1,8 @@
 //! What the coordinator, the sources and the operators tell each other. They speak only over streams, so several
 //! processes change nothing.
 
+use crate::snapshot::shelf::StoredFile;
 use crate::source::partition::PartitionState;
-use crate::state::store::CheckpointFile;
 use crate::time::{Micros, Stamp};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,13 @@ pub enum Answer {
         /// The part.
         part: Part,
     },
+    /// A part could not be stored, for a reason that may pass: there will be no such snapshot.
+    Failed {
+        /// The snapshot's number.
+        id: u64,
+        /// What went wrong, and where.
+        error: String,
+    },
     /// The sources of one worker have stopped.
     Stopped {
         /// The worker.
@@ -85,8 +92,8 @@ pub struct Part {
     pub operator: String,
     /// The worker.
     pub worker: usize,
-    /// Files of its keyed state, relative to its folder in the snapshot.
-    pub files: Vec<CheckpointFile>,
+    /// Files of its keyed state, in the repository.
+    pub files: Vec<StoredFile>,
     /// Its running totals on this worker.
     pub totals: Vec<u64>,
     /// Where its partitions are read again, by index.
@@ -94,7 +101,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Folder of a part's files within a snapshot.
+    /// Name of a part, as a folder.
     pub fn folder(operator: &str, worker: usize) -> String {
         format!("{operator}.{worker}")
     }

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::fault::{Faults, Planted, Poison};
 use crate::limits::STEP_RECORDS_MAX;
 use crate::metrics::Totals;
+use crate::snapshot::shelf::Shelf;
 use crate::state::RowKey;
 use crate::state::table::Table;
 use crate::time::{Micros, Stamp};
@@ -44,8 +45,10 @@ pub struct Keyed<L: Logic> {
     pub restored: Option<Stamp>,
     /// Running totals of this worker.
     pub totals: Totals,
-    /// Folder of all snapshots.
-    pub snapshots: PathBuf,
+    /// Where checkpoints lie until they are stored.
+    pub checkpoints: PathBuf,
+    /// Where they are stored.
+    pub shelf: Shelf,
     /// Stops the run.
     pub poison: Poison,
     /// Planted by tests.
@@ -228,7 +231,7 @@ impl<L: Logic> Body<L> {
             let Some(at) = cut else { break };
             let (id, capability) = self.snapshots.remove(&at).expect("it was the first");
             self.keyed.logic.step_done(at.checked_add(1))?;
-            answers.push((capability, Answer::Part { id, part: self.snapshot(at, id)? }));
+            answers.push((capability, self.snapshot(at, id)?));
         }
         self.keyed.logic.step_done(frontier)?;
         Ok(answers)
@@ -298,7 +301,7 @@ impl<L: Logic> Body<L> {
     }
 
     /// Takes this operator's part of a snapshot. All up to `at` has been applied and nothing after it.
-    fn snapshot(&mut self, at: Stamp, id: u64) -> Result<Part, Error> {
+    fn snapshot(&mut self, at: Stamp, id: u64) -> Result<Answer, Error> {
         let (logic, mut context) = self.context(Micros::from_stamp(at));
         logic.before_snapshot(&mut context)?;
         for (timer, set) in self.timers.take_changed() {
@@ -307,16 +310,24 @@ impl<L: Logic> Body<L> {
                 false => self.keyed.table.delete_timer(&timer),
             }
         }
-        let folder = crate::snapshot::repository::folder(&self.keyed.snapshots, id)
-            .join(Part::folder(&self.keyed.name, self.worker));
-        let files = self.keyed.table.checkpoint(&folder)?;
-        Ok(Part {
-            operator: self.keyed.name.clone(),
-            worker: self.worker,
-            files,
-            totals: self.keyed.totals.to_vec(),
-            partitions: Vec::new(),
-        })
+        let folder = &self.keyed.checkpoints;
+        let files = self.keyed.table.checkpoint(folder)?;
+        let stored = self.keyed.shelf.put(id, folder, files);
+        std::fs::remove_dir_all(folder).map_err(Error::io("remove", folder))?;
+        match stored {
+            Ok(files) => Ok(Answer::Part {
+                id,
+                part: Part {
+                    operator: self.keyed.name.clone(),
+                    worker: self.worker,
+                    files,
+                    totals: self.keyed.totals.to_vec(),
+                    partitions: Vec::new(),
+                },
+            }),
+            Err(error @ Error::Unavailable(_)) => Ok(Answer::Failed { id, error: error.to_string() }),
+            Err(error) => Err(error),
+        }
     }
 
     /// Lets go of the time that nothing can be emitted at any more.

@@ -1,22 +1,32 @@
-//! The repository: a folder of snapshots, each a folder of its own with the manifest written last.
+//! The repository: snapshots in an object store. Owned here: what lies under which name, who may publish, and that
+//! nothing is deleted which a snapshot needs.
+//!
+//! ```text
+//! manifests/0000000012      a snapshot; created once, so of two writers one wins
+//! generations/0000000003    claimed by a run before it reads anything
+//! names/before-upgrade      the number of a snapshot that is kept until the name is taken away
+//! files/…                   files of keyed state, each written for one snapshot and named by any number of them
+//! ```
 
 use super::manifest::Manifest;
+use super::objects::{Objects, Put};
+use super::shelf::{FILES, Shelf, StoredFile};
 use crate::error::Error;
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use crate::time::Stamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-const MANIFEST: &str = "manifest.json";
+const MANIFESTS: &str = "manifests";
+const GENERATIONS: &str = "generations";
+const NAMES: &str = "names";
 
-/// The folder of a snapshot.
-pub fn folder(repository: &Path, id: u64) -> PathBuf {
-    repository.join(format!("{id:08}"))
-}
+/// The longest name of a snapshot, in bytes.
+const NAME_BYTES_MAX: usize = 64;
 
-/// Snapshots in a folder of the local file system.
-#[derive(Clone, Debug)]
+/// Snapshots in an object store. Cheap to clone.
+#[derive(Clone)]
 pub struct Repository {
-    folder: PathBuf,
+    objects: Objects,
 }
 
 /// What stands in a repository under one number.
@@ -24,129 +34,235 @@ pub struct Repository {
 pub struct Found {
     /// The number.
     pub id: u64,
+    /// When it was published: milliseconds since 1970, by the store's clock.
+    pub written_ms: u64,
     /// The manifest, or why it cannot be used.
     pub manifest: Result<Manifest, Error>,
 }
 
 impl Repository {
-    /// Opens the repository in a folder, which is created.
-    pub fn open(folder: impl Into<PathBuf>) -> Result<Self, Error> {
-        let folder = folder.into();
-        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        Ok(Repository { folder })
+    /// Opens the repository in an object store.
+    pub fn new(objects: Objects) -> Self {
+        Repository { objects }
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.folder
+    pub fn place(&self) -> &str {
+        self.objects.place()
     }
 
-    /// Makes room for a snapshot: an empty folder under its number.
-    pub fn begin(&self, id: u64) -> Result<(), Error> {
-        let folder = folder(&self.folder, id);
-        fs::create_dir(&folder).map_err(Error::io("create", folder))
-    }
-
-    /// Makes the folder a snapshot: its files are durable already, the manifest becomes so here.
-    pub fn publish(&self, manifest: &Manifest) -> Result<(), Error> {
-        let folder = folder(&self.folder, manifest.id);
-        let temporary = folder.join("manifest.new");
-        let text = serde_json::to_vec_pretty(manifest)
-            .map_err(|error| Error::Fault(format!("manifest {} cannot be written as JSON: {error}", manifest.id)))?;
-        let mut file = File::create(&temporary).map_err(Error::io("create", &temporary))?;
-        file.write_all(&text).map_err(Error::io("write", &temporary))?;
-        file.sync_all().map_err(Error::io("sync", &temporary))?;
-        sync_folder(&folder)?;
-        let target = folder.join(MANIFEST);
-        fs::rename(&temporary, &target).map_err(Error::io("rename", target))?;
-        sync_folder(&folder)?;
-        sync_folder(&self.folder)
-    }
-
-    /// All numbers in use, ascending, whether or not they are snapshots.
-    pub fn ids(&self) -> Result<Vec<u64>, Error> {
-        let entries = fs::read_dir(&self.folder).map_err(Error::io("list", &self.folder))?;
-        let mut ids = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(Error::io("list", &self.folder))?;
-            ids.extend(entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
+    /// Claims a generation above all earlier ones and above `least`: no run has had it, none will. What an older one
+    /// tries to publish from now on fails once this one has published.
+    pub fn claim_generation(&self, least: u64) -> Result<u64, Error> {
+        let mut generation = self.generation()?.max(least);
+        loop {
+            generation += 1;
+            if self.objects.create(&format!("{GENERATIONS}/{generation:010}"), Vec::new())? == Put::Done {
+                return Ok(generation);
+            }
         }
-        ids.sort_unstable();
-        Ok(ids)
     }
 
-    /// What there is, ascending. Folders without a manifest are not listed: they are no snapshots.
+    /// Takes a claim back under which nothing was done.
+    pub(super) fn give_up_generation(&self, generation: u64) -> Result<(), Error> {
+        self.objects.delete(&format!("{GENERATIONS}/{generation:010}"))
+    }
+
+    /// The newest generation, zero if there was none.
+    pub fn generation(&self) -> Result<u64, Error> {
+        let numbers = self.objects.list(GENERATIONS)?;
+        Ok(numbers.iter().filter_map(|listed| listed.name.parse().ok()).max().unwrap_or(0))
+    }
+
+    /// Makes files that are durable already a snapshot. Refused with [`superseded`] when another generation has a
+    /// snapshot of this number.
+    pub fn publish(&self, manifest: &Manifest) -> Result<(), Error> {
+        match self.try_publish(manifest)? {
+            Put::Done => Ok(()),
+            Put::Taken => Err(superseded(manifest, self.place())),
+        }
+    }
+
+    /// As [`Repository::publish`], saying whether the number was taken.
+    pub fn try_publish(&self, manifest: &Manifest) -> Result<Put, Error> {
+        self.objects.create(&manifest_name(manifest.id), manifest.to_bytes()?)
+    }
+
+    /// The numbers of all snapshots, ascending, whether or not they can be read.
+    pub fn ids(&self) -> Result<Vec<u64>, Error> {
+        Ok(self.published()?.into_keys().collect())
+    }
+
+    /// Number of each snapshot, and when it was published.
+    fn published(&self) -> Result<BTreeMap<u64, u64>, Error> {
+        let listed = self.objects.list(MANIFESTS)?;
+        Ok(listed.iter().filter_map(|listed| Some((listed.name.parse().ok()?, listed.written_ms))).collect())
+    }
+
+    /// All snapshots, ascending. An error when the repository does not answer; damage is in the manifest's place.
     pub fn list(&self) -> Result<Vec<Found>, Error> {
-        let with_manifest = |id: &u64| folder(&self.folder, *id).join(MANIFEST).exists();
-        Ok(self.ids()?.into_iter().filter(with_manifest).map(|id| Found { id, manifest: self.manifest(id) }).collect())
+        let mut found = Vec::new();
+        for (id, written_ms) in self.published()? {
+            match self.manifest(id) {
+                Err(error @ Error::Unavailable(_)) => return Err(error),
+                manifest => found.push(Found { id, written_ms, manifest }),
+            }
+        }
+        Ok(found)
     }
 
-    fn manifest(&self, id: u64) -> Result<Manifest, Error> {
-        let path = folder(&self.folder, id).join(MANIFEST);
-        let text = fs::read(&path).map_err(Error::io("read", &path))?;
-        let manifest: Manifest = serde_json::from_slice(&text)
-            .map_err(|error| Error::Corrupt(format!("{} is damaged: {error}", path.display())))?;
+    /// The manifest of a snapshot.
+    pub fn manifest(&self, id: u64) -> Result<Manifest, Error> {
+        let name = manifest_name(id);
+        let place = format!("{name} in {}", self.place());
+        let Some(bytes) = self.objects.read(&name)? else {
+            return Err(Error::Corrupt(format!("{place} is missing")));
+        };
+        let manifest = Manifest::parse(&bytes, &place)?;
         if manifest.id != id {
-            return Err(Error::Corrupt(format!("{} is the manifest of snapshot {}", path.display(), manifest.id)));
+            return Err(Error::Corrupt(format!("{place} is the manifest of snapshot {}", manifest.id)));
         }
         Ok(manifest)
     }
 
+    /// Where an operator's files of one generation and worker go. `stored` are those that its store still has under the
+    /// same names.
+    pub fn shelf(&self, generation: u64, part: &str, stored: Vec<StoredFile>) -> Shelf {
+        Shelf::new(self.objects.clone(), generation, part, stored)
+    }
+
     /// Reads every file of a snapshot and compares it with the manifest.
     pub fn verify(&self, manifest: &Manifest) -> Result<(), Error> {
-        for (operator, state) in &manifest.operators {
-            for (worker, files) in &state.shards {
-                let part = crate::coordinator::message::Part::folder(operator, *worker);
-                let part = folder(&self.folder, manifest.id).join(part);
-                for file in files {
-                    let path = part.join(&file.name);
-                    let found = checksum(&path)?;
-                    if found != (file.size, file.crc32c) {
-                        return Err(Error::Corrupt(format!(
-                            "{} has {} bytes with checksum {:08x}, the manifest says {} with {:08x}",
-                            path.display(),
-                            found.0,
-                            found.1,
-                            file.size,
-                            file.crc32c
-                        )));
-                    }
+        manifest.files().try_for_each(|file| file.verify(&self.objects))
+    }
+
+    /// Copies files of a snapshot into an empty folder, each compared with the manifest.
+    pub fn fetch(&self, files: &[StoredFile], folder: &Path) -> Result<(), Error> {
+        files.iter().try_for_each(|file| file.fetch(&self.objects, folder))
+    }
+
+    /// Names and the snapshots that they keep.
+    pub fn names(&self) -> Result<BTreeMap<String, u64>, Error> {
+        let mut names = BTreeMap::new();
+        for listed in self.objects.list(NAMES)? {
+            let bytes = self.objects.read(&format!("{NAMES}/{}", listed.name))?;
+            let id = bytes.as_deref().map(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
+            match id {
+                // Taken away since it was listed.
+                None => continue,
+                Some(Some(id)) => names.insert(listed.name, id),
+                Some(None) => {
+                    let name = listed.name.escape_debug();
+                    return Err(Error::Corrupt(format!("the name {name} in {} is damaged: remove it", self.place())));
                 }
-            }
+            };
+        }
+        Ok(names)
+    }
+
+    /// Gives a snapshot a name, which keeps it until the name is taken away.
+    pub fn save(&self, id: u64, name: &str) -> Result<(), Error> {
+        check_name(name)?;
+        let taken = || Error::Invalid(format!("the name {name} is taken in {}: choose another", self.place()));
+        let gone = || Error::Invalid(format!("there is no snapshot {id} in {}; see `snapshots list`", self.place()));
+        if !self.published()?.contains_key(&id) {
+            return Err(gone());
+        }
+        if self.objects.create(&format!("{NAMES}/{name}"), id.to_string().into_bytes())? == Put::Taken {
+            return Err(taken());
+        }
+        // It may have been deleted since, by who had not seen the name.
+        if !self.published()?.contains_key(&id) {
+            self.objects.delete(&format!("{NAMES}/{name}"))?;
+            return Err(gone());
         }
         Ok(())
     }
 
-    /// Removes a snapshot: the manifest first, so that it stops being one at once.
-    pub fn remove(&self, id: u64) -> Result<(), Error> {
-        let folder = folder(&self.folder, id);
-        let manifest = folder.join(MANIFEST);
-        if manifest.exists() {
-            fs::remove_file(&manifest).map_err(Error::io("remove", &manifest))?;
-            sync_folder(&folder)?;
+    /// Takes a name away. False if there is no such name.
+    pub fn forget(&self, name: &str) -> Result<bool, Error> {
+        check_name(name)?;
+        let known = self.names()?.contains_key(name);
+        self.objects.delete(&format!("{NAMES}/{name}"))?;
+        Ok(known)
+    }
+
+    /// Deletes snapshots, first their manifests, so that they stop being snapshots at once, then the files that no
+    /// other snapshot names. A snapshot that was given a name meanwhile stays.
+    pub fn remove(&self, ids: &BTreeSet<u64>) -> Result<(), Error> {
+        let mut going = Vec::new();
+        for id in ids {
+            let manifest = self.manifest(*id);
+            self.objects.delete(&manifest_name(*id))?;
+            let named = self.names()?.values().any(|named| named == id);
+            match manifest {
+                Ok(manifest) if named => drop(self.try_publish(&manifest)?),
+                Ok(manifest) => going.push(manifest),
+                // Its files cannot be told from others; they lie until a later run sweeps.
+                Err(Error::Corrupt(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
-        fs::remove_dir_all(&folder).map_err(Error::io("remove", folder))
+        let Some(kept) = self.named_objects()? else { return Ok(()) };
+        let files: BTreeSet<&str> = going.iter().flat_map(Manifest::files).map(|file| file.object.as_str()).collect();
+        files.into_iter().filter(|object| !kept.contains(*object)).try_for_each(|object| self.objects.delete(object))
+    }
+
+    /// Deletes files of generations before this one that no snapshot names: what runs left that ended before they
+    /// published. Returns how many.
+    pub fn sweep(&self, generation: u64) -> Result<usize, Error> {
+        let Some(kept) = self.named_objects()? else { return Ok(0) };
+        let mut swept = 0;
+        for listed in self.objects.list_below(FILES)? {
+            let of = listed.name.split('/').nth(1).and_then(|part| part.parse::<u64>().ok());
+            if of.is_some_and(|of| of < generation) && !kept.contains(&listed.name) {
+                self.objects.delete(&listed.name)?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    /// The files that snapshots name. `None` if one of them is of another version: then nothing may be deleted. A
+    /// damaged one names nothing that could still be restored.
+    fn named_objects(&self) -> Result<Option<BTreeSet<String>>, Error> {
+        let mut named = BTreeSet::new();
+        for found in self.list()? {
+            match found.manifest {
+                Ok(manifest) => named.extend(manifest.files().map(|file| file.object.clone())),
+                Err(Error::Unfit(_)) => return Ok(None),
+                Err(_) => {}
+            }
+        }
+        Ok(Some(named))
     }
 }
 
-fn checksum(path: &Path) -> Result<(u64, u32), Error> {
-    use std::io::Read;
-    let mut file = File::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::Corrupt(format!("{} is missing", path.display())),
-        _ => Error::io("open", path)(error),
-    })?;
-    let mut buffer = vec![0; 1 << 20];
-    let (mut size, mut crc) = (0, 0);
-    loop {
-        let read = file.read(&mut buffer).map_err(Error::io("read", path))?;
-        if read == 0 {
-            return Ok((size, crc));
-        }
-        size += read as u64;
-        crc = crc32c::crc32c_append(crc, &buffer[..read]);
-    }
+/// The cut of each readable snapshot, for [`super::retention`].
+pub fn cuts(found: &[Found]) -> Vec<(u64, Stamp)> {
+    found.iter().filter_map(|found| found.manifest.as_ref().ok().map(|manifest| (found.id, manifest.at))).collect()
 }
 
-fn sync_folder(folder: &Path) -> Result<(), Error> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(Error::io("sync", folder))
+/// The error of a run that another one has taken over from.
+pub fn superseded(manifest: &Manifest, place: &str) -> Error {
+    Error::Fault(format!(
+        "superseded: another run has published snapshot {} in {place}; generation {} must end",
+        manifest.id, manifest.generation
+    ))
+}
+
+fn manifest_name(id: u64) -> String {
+    format!("{MANIFESTS}/{id:010}")
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(fits) && !name.starts_with('.') {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "`{}` is no name for a snapshot: up to {NAME_BYTES_MAX} letters, digits, dots, dashes and underscores, not \
+         starting with a dot",
+        name.escape_debug()
+    )))
 }

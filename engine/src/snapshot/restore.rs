@@ -1,13 +1,18 @@
-//! Which snapshot a job starts from: the newest intact one, with a report of those that were passed over.
+//! What a job starts from: the newest intact snapshot that fits it, with a report of those that were passed over, taken
+//! over by a new generation, its files fetched and compared with their checksums.
 
 use super::manifest::{Job, Manifest};
-use super::repository::{Repository, folder};
+use super::objects::Put;
+use super::repository::{Found, Repository};
+use crate::clock::Stopwatch;
 use crate::coordinator::message::Part;
 use crate::error::Error;
 use crate::key::KeyGroup;
 use crate::source::partition::PartitionState;
 use crate::time::Stamp;
-use std::path::PathBuf;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 /// What a job starts from.
 #[derive(Debug, Default)]
@@ -16,45 +21,169 @@ pub struct Restore {
     pub manifest: Option<Manifest>,
     /// Damaged newer ones that were passed over, and what is wrong with each.
     pub passed_over: Vec<(u64, Error)>,
+    /// The generation that this run is.
+    pub generation: u64,
     /// The next free number.
     pub next_id: u64,
+    /// How long it took to choose, fetch and compare, in seconds.
+    pub seconds: f64,
+    /// Folder of the fetched files.
+    fetched: PathBuf,
 }
 
-/// Chooses the newest intact snapshot that fits the job. Folders that never became snapshots are removed.
+/// Chooses the newest intact snapshot that fits the job, for a new generation above `least_generation`, and takes it
+/// over: an older generation can publish nothing from then on. Its files are fetched into `folder`, which is emptied.
+/// A complete job is not taken over and not fetched, since there is nothing to go on with.
 ///
-/// An error when there are snapshots but none is intact, and when the newest intact one is of another job.
-pub fn choose(repository: &Repository, job: &Job) -> Result<Restore, Error> {
-    let found = repository.list()?;
-    let known: Vec<u64> = found.iter().map(|found| found.id).collect();
-    let mut next_id = 0;
-    for id in repository.ids()? {
-        next_id = id + 1;
-        if !known.contains(&id) {
-            repository.remove(id)?;
+/// # Errors
+/// [`Error::Corrupt`] when there are snapshots but none is intact; [`Error::Unfit`] and [`Error::Invalid`] when the
+/// newest readable one is of another program or job, which is never passed over.
+pub fn choose(repository: &Repository, job: &Job, least_generation: u64, folder: &Path) -> Result<Restore, Error> {
+    let watch = Stopwatch::start();
+    if let Some(restore) = complete(repository, job)? {
+        return Ok(restore);
+    }
+    let generation = repository.claim_generation(least_generation)?;
+    let taken_over = take_over(repository, job, generation, folder);
+    if taken_over.is_err() {
+        // Nothing was done under this number, so that a refusal leaves no trace.
+        repository.give_up_generation(generation)?;
+        remove(folder)?;
+    }
+    let restore = taken_over?;
+    Ok(Restore { seconds: watch.elapsed().as_secs_f64(), fetched: folder.to_owned(), ..restore })
+}
+
+fn take_over(repository: &Repository, job: &Job, generation: u64, folder: &Path) -> Result<Restore, Error> {
+    loop {
+        let found = repository.list()?;
+        let next_id = found.last().map_or(0, |found| found.id + 1);
+        let (manifest, passed_over) = newest_intact(repository, found, job, folder)?;
+        let Some(manifest) = manifest else {
+            refuse_if_damaged(repository, &passed_over)?;
+            return Ok(Restore { generation, next_id, passed_over, ..Restore::default() });
+        };
+        let taken_over = Manifest { id: next_id, generation, ..manifest.clone() };
+        // If an older generation was faster by a hair, its snapshot is the newest.
+        if repository.try_publish(&taken_over)? == Put::Done {
+            repository.sweep(generation)?;
+            let next_id = next_id + 1;
+            return Ok(Restore { manifest: Some(manifest), passed_over, generation, next_id, ..Restore::default() });
         }
     }
+}
+
+/// What another process has chosen, as one that shares the work sees it: the files that concern workers `workers` of
+/// `job.workers` are fetched.
+///
+/// # Errors
+/// As [`choose`]; damage that only shows here ends this generation, and the next one chooses anew.
+pub fn follow(
+    repository: &Repository,
+    job: &Job,
+    chosen: Option<u64>,
+    generation: u64,
+    workers: Range<usize>,
+    folder: &Path,
+) -> Result<Restore, Error> {
+    let watch = Stopwatch::start();
+    let Some(id) = chosen else { return Ok(Restore { generation, ..Restore::default() }) };
+    let manifest = repository.manifest(id)?;
+    manifest.check(job)?;
+    let owned = workers.map(|worker| KeyGroup::owned_by(worker, job.workers));
+    let owned = owned.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or_default();
+    fetch(repository, &manifest, &owned, folder)?;
+    let (seconds, fetched) = (watch.elapsed().as_secs_f64(), folder.to_owned());
+    Ok(Restore { manifest: Some(manifest), generation, next_id: id + 1, seconds, fetched, ..Restore::default() })
+}
+
+/// A named or numbered snapshot, to be looked at and not to be taken over.
+///
+/// # Errors
+/// As [`Repository::manifest`]; [`Error::Corrupt`] for a damaged file.
+pub fn look(repository: &Repository, id: u64, folder: &Path) -> Result<Restore, Error> {
+    let watch = Stopwatch::start();
+    let manifest = repository.manifest(id)?;
+    fetch(repository, &manifest, &KeyGroup::all(), folder)?;
+    let (seconds, fetched) = (watch.elapsed().as_secs_f64(), folder.to_owned());
+    Ok(Restore { manifest: Some(manifest), seconds, fetched, ..Restore::default() })
+}
+
+/// A job that is over, from its newest snapshot.
+fn complete(repository: &Repository, job: &Job) -> Result<Option<Restore>, Error> {
+    let Some(id) = repository.ids()?.pop() else { return Ok(None) };
+    match repository.manifest(id) {
+        Ok(manifest) if manifest.complete => {
+            manifest.check(job)?;
+            Ok(Some(Restore { manifest: Some(manifest), next_id: id + 1, ..Restore::default() }))
+        }
+        // What else it may be is looked at when one is chosen.
+        Ok(_) | Err(Error::Corrupt(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+type PassedOver = Vec<(u64, Error)>;
+
+fn newest_intact(
+    repository: &Repository,
+    found: Vec<Found>,
+    job: &Job,
+    folder: &Path,
+) -> Result<(Option<Manifest>, PassedOver), Error> {
     let mut passed_over = Vec::new();
     for found in found.into_iter().rev() {
         let intact = found.manifest.and_then(|manifest| {
             manifest.check(job)?;
-            repository.verify(&manifest)?;
+            fetch(repository, &manifest, &KeyGroup::all(), folder)?;
             Ok(manifest)
         });
         match intact {
-            Ok(manifest) => return Ok(Restore { manifest: Some(manifest), passed_over, next_id }),
-            Err(error @ (Error::Corrupt(_) | Error::Io { .. })) => passed_over.push((found.id, error)),
+            Ok(manifest) => return Ok((Some(manifest), passed_over)),
+            Err(error @ Error::Corrupt(_)) => passed_over.push((found.id, error)),
             Err(error) => return Err(error),
         }
     }
+    Ok((None, passed_over))
+}
+
+fn refuse_if_damaged(repository: &Repository, passed_over: &PassedOver) -> Result<(), Error> {
     if passed_over.is_empty() {
-        return Ok(Restore { manifest: None, passed_over, next_id });
+        return Ok(());
     }
     let report: Vec<String> = passed_over.iter().map(|(id, error)| format!("  snapshot {id}: {error}")).collect();
     Err(Error::Corrupt(format!(
         "no snapshot in {} is intact:\n{}\nrestore the folder from a backup, or start over in another data directory",
-        repository.path().display(),
+        repository.place(),
         report.join("\n")
     )))
+}
+
+/// Fetches all shards that hold some of the groups.
+fn fetch(repository: &Repository, manifest: &Manifest, owned: &Range<u16>, folder: &Path) -> Result<(), Error> {
+    remove(folder)?;
+    for (operator, state) in &manifest.operators {
+        let needed = state.shards.iter().filter(|(shard, _)| overlaps(**shard, manifest.workers, owned));
+        for (shard, files) in needed.filter(|(_, files)| !files.is_empty()) {
+            let part = folder.join(Part::folder(operator, *shard));
+            fs::create_dir_all(&part).map_err(Error::io("create", &part))?;
+            repository.fetch(files, &part)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a folder, if there is one.
+fn remove(folder: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", folder)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn overlaps(shard: usize, workers: usize, owned: &Range<u16>) -> bool {
+    let had = KeyGroup::owned_by(shard, workers);
+    had.start < owned.end && owned.start < had.end
 }
 
 impl Restore {
@@ -69,25 +198,29 @@ impl Restore {
     }
 
     /// The checkpoints that hold some of the groups that a worker now owns.
-    pub fn checkpoints(
-        &self,
-        repository: &Repository,
-        operator: &str,
-        worker: usize,
-        workers: usize,
-    ) -> Result<Vec<PathBuf>, Error> {
+    pub fn checkpoints(&self, operator: &str, worker: usize, workers: usize) -> Result<Vec<PathBuf>, Error> {
         let Some(manifest) = &self.manifest else { return Ok(Vec::new()) };
         let Some(state) = manifest.operators.get(operator) else {
-            return Err(Error::Corrupt(format!("snapshot {} holds no state of operator {operator}", manifest.id)));
+            return Err(Error::Unfit(format!(
+                "snapshot {} holds no state of operator {operator}: run the version that wrote it",
+                manifest.id
+            )));
         };
         let owned = KeyGroup::owned_by(worker, workers);
-        let overlaps = |shard: &usize| {
-            let had = KeyGroup::owned_by(*shard, manifest.workers);
-            had.start < owned.end && owned.start < had.end
-        };
-        let snapshot = folder(repository.path(), manifest.id);
-        let shards = state.shards.keys().filter(|shard| overlaps(shard));
-        Ok(shards.map(|shard| snapshot.join(Part::folder(operator, *shard))).collect())
+        let shards = state.shards.keys().filter(|shard| overlaps(**shard, manifest.workers, &owned));
+        Ok(shards.map(|shard| self.fetched.join(Part::folder(operator, *shard))).collect())
+    }
+
+    /// The files that a worker's store goes on from unchanged, if the number of workers is what it was.
+    pub fn stored(&self, operator: &str, worker: usize, workers: usize) -> Vec<super::shelf::StoredFile> {
+        let manifest = self.manifest.as_ref().filter(|manifest| manifest.workers == workers);
+        let state = manifest.and_then(|manifest| manifest.operators.get(operator));
+        state.and_then(|state| state.shards.get(&worker)).cloned().unwrap_or_default()
+    }
+
+    /// Removes the fetched files, once every store is open.
+    pub fn clean(&self) -> Result<(), Error> {
+        if self.fetched.as_os_str().is_empty() { Ok(()) } else { remove(&self.fetched) }
     }
 
     /// The totals that a worker starts from: the first one carries what all had.

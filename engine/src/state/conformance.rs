@@ -35,7 +35,7 @@ type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 /// Puts the stores through the whole contract in folders below `scratch`, which must exist and be empty. Returns the
 /// first broken promise.
 pub fn check(stores: &dyn Stores, scratch: &Path) -> Check {
-    let checks: [(&str, Promise); 10] = [
+    let checks: [(&str, Promise); 11] = [
         ("puts_and_deletes", puts_and_deletes),
         ("later_writes_win_within_a_batch", later_writes_win_within_a_batch),
         ("scans_are_ordered_and_end_at_the_prefix", scans_are_ordered_and_end_at_the_prefix),
@@ -43,6 +43,7 @@ pub fn check(stores: &dyn Stores, scratch: &Path) -> Check {
         ("sorted_reads_answer_each_key", sorted_reads_answer_each_key),
         ("empty_and_large_values", empty_and_large_values),
         ("checkpoints_stand_still", checkpoints_stand_still),
+        ("lasting_names_keep_their_content", lasting_names_keep_their_content),
         ("opening_replaces_what_was_there", opening_replaces_what_was_there),
         ("shards_split_and_merge", shards_split_and_merge),
         ("expiry_drops_nothing_younger", expiry_drops_nothing_younger),
@@ -80,6 +81,8 @@ impl Bench<'_> {
         let folder = self.folder(name);
         let mut listed = store.checkpoint(&folder).map_err(text)?;
         listed.sort_by(|a, b| a.name.cmp(&b.name));
+        // What a folder cannot show.
+        listed.iter_mut().for_each(|file| file.lasting = false);
         equal("the files of a checkpoint, in its list and in its folder", &listed, &files_in(&folder)?)
     }
 }
@@ -196,6 +199,27 @@ fn checkpoints_stand_still(bench: &Bench<'_>) -> Check {
     equal("the first checkpoint, again", &entries(&*bench.restore("b", &["first"], 0..256)?)?, &before)?;
     equal("the checkpoint of a restored store", &entries(&*bench.restore("b", &["third"], 0..256)?)?.len(), &2_000)?;
     equal("the first checkpoint's files after it all", &files_in(&bench.folder("first"))?, &first)
+}
+
+fn lasting_names_keep_their_content(bench: &Bench<'_>) -> Check {
+    let mut store = bench.create()?;
+    let mut contents = BTreeMap::new();
+    let mut from = "store".to_owned();
+    for (round, name) in ["one", "two", "three", "four"].into_iter().enumerate() {
+        let first = round as u32 * 300;
+        put_all(&mut *store, numbered(first..first + 400).iter())?;
+        for file in store.checkpoint(&bench.folder(name)).map_err(text)?.into_iter().filter(|file| file.lasting) {
+            let content = (file.size, file.crc32c);
+            let before = *contents.entry(file.name.clone()).or_insert(content);
+            equal(&format!("the content of {} in {from}", file.name), &content, &before)?;
+        }
+        if round % 2 == 1 {
+            from = format!("whole {name}");
+            drop(store);
+            store = bench.restore(&from, &[name], 0..256)?;
+        }
+    }
+    Ok(())
 }
 
 fn opening_replaces_what_was_there(bench: &Bench<'_>) -> Check {
@@ -330,7 +354,12 @@ fn files_in(folder: &Path) -> Result<Vec<CheckpointFile>, String> {
         let path = entry.map_err(at)?.path();
         let content = fs::read(&path).map_err(at)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        files.push(CheckpointFile { name, size: content.len() as u64, crc32c: crc32c::crc32c(&content) });
+        files.push(CheckpointFile {
+            name,
+            size: content.len() as u64,
+            crc32c: crc32c::crc32c(&content),
+            lasting: false,
+        });
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(files)

@@ -1,9 +1,9 @@
 //! A byte store in memory, for tests, and for jobs whose state is small. Owned here: its one checkpoint file. It makes
 //! the same promises as the store on disk; expired values are dropped when a checkpoint is taken.
 //!
-//! The file `entries`: the bytes `KVMEM001`, the number of entries (u64), then for each its key's length (u32), its
-//! value's length (u32), key and value, in ascending order of keys; at the end the CRC32C of all before it (u32). All
-//! integers are little endian.
+//! The file `entries`: the bytes `KVMEM002`, the CRC32C of all that follows (u32), the number of entries (u64), then for
+//! each its key's length (u32), its value's length (u32), key and value, in ascending order of keys. All integers are
+//! little endian. (A checksum at the end would give all such files the same CRC32C, and swapped ones would look whole.)
 
 use super::codec;
 use super::store::{ByteStore, CheckpointFile, Stores, Visit, Writes, group_prefix};
@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "entries";
-const MAGIC: &[u8; 8] = b"KVMEM001";
+const MAGIC: &[u8; 8] = b"KVMEM002";
 
 /// Opens stores in memory. Their folders stay empty.
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,7 +91,7 @@ impl ByteStore for MemoryStore {
         sync(folder)?;
         sync_parent(folder)?;
         let (size, crc32c) = (bytes.len() as u64, crc32c::crc32c(&bytes));
-        Ok(vec![CheckpointFile { name: FILE.to_owned(), size, crc32c }])
+        Ok(vec![CheckpointFile { name: FILE.to_owned(), size, crc32c, lasting: false }])
     }
 
     fn expire_before(&mut self, stamp: Stamp) {
@@ -101,7 +101,7 @@ impl ByteStore for MemoryStore {
 
 impl MemoryStore {
     fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
+        let mut bytes = [&MAGIC[..], &[0; 4]].concat();
         bytes.extend_from_slice(&(self.entries.len() as u64).to_le_bytes());
         for (key, value) in &self.entries {
             bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
@@ -109,8 +109,8 @@ impl MemoryStore {
             bytes.extend_from_slice(key);
             bytes.extend_from_slice(value);
         }
-        let checksum = crc32c::crc32c(&bytes);
-        bytes.extend_from_slice(&checksum.to_le_bytes());
+        let (head, content) = bytes.split_at_mut(MAGIC.len() + 4);
+        head[MAGIC.len()..].copy_from_slice(&crc32c::crc32c(content).to_le_bytes());
         bytes
     }
 }
@@ -120,12 +120,12 @@ type BorrowedEntry<'a> = (&'a [u8], &'a [u8]);
 
 /// The entries of a checkpoint's file, or what is wrong with it.
 fn parse(bytes: &[u8]) -> Result<Vec<BorrowedEntry<'_>>, String> {
-    let (content, stored) = bytes.split_last_chunk::<4>().ok_or("the file is too short")?;
-    let (stored, computed) = (u32::from_le_bytes(*stored), crc32c::crc32c(content));
+    let mut rest = bytes.strip_prefix(MAGIC).ok_or("this is no checkpoint of a store in memory")?;
+    let stored = u32::from_le_bytes(*take_chunk(&mut rest)?);
+    let computed = crc32c::crc32c(rest);
     if stored != computed {
         return Err(format!("checksum {computed:08x}, stored {stored:08x}"));
     }
-    let mut rest = content.strip_prefix(MAGIC).ok_or("this is no checkpoint of a store in memory")?;
     let count = u64::from_le_bytes(*take_chunk(&mut rest)?);
     let mut entries = Vec::new();
     for _ in 0..count {

@@ -320,7 +320,8 @@ fn describe(path: &Path, name: String) -> Result<CheckpointFile, Error> {
     loop {
         let length = file.read(&mut buffer).map_err(Error::io("read", path))?;
         if length == 0 {
-            return Ok(CheckpointFile { name, size, crc32c });
+            let lasting = is_table(path);
+            return Ok(CheckpointFile { name, size, crc32c, lasting });
         }
         size += length as u64;
         crc32c = crc32c::crc32c_append(crc32c, &buffer[..length]);

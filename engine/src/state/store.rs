@@ -47,6 +47,8 @@ pub struct CheckpointFile {
     pub size: u64,
     /// CRC32C of the content.
     pub crc32c: u32,
+    /// Whether no other content will ever have this name, in this store or one that takes its checkpoint over whole.
+    pub lasting: bool,
 }
 
 /// Opens stores of one kind. One per job, shared by its workers.

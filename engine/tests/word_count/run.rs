@@ -6,6 +6,8 @@ use engine::error::Error;
 use engine::fault::{Faults, Planted};
 use engine::flow::{Ended, Settings, Start, run};
 use engine::metrics::Status;
+use engine::snapshot::objects::Objects;
+use engine::snapshot::repository::Repository;
 use engine::source::journal::{Journal, JournalEntry};
 use engine::source::{Block, Line, Partition, Reader, Reading, Timing};
 use engine::state::memory::MemoryStores;
@@ -170,7 +172,7 @@ pub fn words_in(folder: &Path, partitions: &[Vec<String>], variant: &Variant, st
         fingerprint: BTreeMap::from([("words".to_owned(), partitions.len().to_string())]),
         partitions: partitions.iter().enumerate().map(of).collect(),
         state: folder.join("state"),
-        snapshots: folder.join("snapshots"),
+        repository: Repository::new(Objects::in_folder(&folder.join("snapshots")).unwrap()),
         snapshot_every: variant.snapshot_every,
         snapshots_kept: 3,
         journal: Arc::new(Mutex::new(MemoryJournal::default())),
@@ -179,7 +181,7 @@ pub fn words_in(folder: &Path, partitions: &[Vec<String>], variant: &Variant, st
         status: status.clone(),
         faults: variant.planted.map(Faults::plant).unwrap_or_default(),
     };
-    let start = Start::find(&settings).expect("a snapshot that fits, or none");
+    let start = Start::find(&settings, 0).expect("a snapshot that fits, or none");
     let restored = start.restore.at();
     let outputs = folder.to_owned();
     let open = move |file: &str, written: Written| -> Result<Box<dyn Append>, Error> {
