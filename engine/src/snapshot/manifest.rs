@@ -100,7 +100,7 @@ impl Manifest {
         let body = serde_json::to_vec_pretty(self)
             .map_err(|error| Error::Fault(format!("manifest {} cannot be written as JSON: {error}", self.id)))?;
         let crc32c = checksum(FORMAT, &body);
-        Ok([format!("{MAGIC} {FORMAT} {crc32c:08x}\n").into_bytes(), body].concat())
+        Ok([first_line(FORMAT, crc32c).into_bytes(), vec![b'\n'], body].concat())
     }
 
     /// Reads a manifest. `place` tells in errors where it was.
@@ -116,7 +116,8 @@ impl Manifest {
         let &[MAGIC, format, crc32c] = &words[..] else { return Err(damaged(&"its first line is no manifest's")) };
         let number = |error: std::num::ParseIntError| damaged(&error);
         let (format, crc32c) = (format.parse().map_err(number)?, u32::from_str_radix(crc32c, 16).map_err(number)?);
-        if checksum(format, body) != crc32c {
+        // One checksum has one spelling, so that no bit of it can change unseen.
+        if checksum(format, body) != crc32c || head != first_line(format, crc32c) {
             return Err(damaged(&"its checksum is wrong"));
         }
         if format != FORMAT {
@@ -154,6 +155,10 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+fn first_line(format: u32, crc32c: u32) -> String {
+    format!("{MAGIC} {format} {crc32c:08x}")
 }
 
 /// Of the format and the body, so that neither can change unseen.

@@ -12,6 +12,7 @@ use super::manifest::Manifest;
 use super::objects::{Objects, Put};
 use super::shelf::{FILES, Shelf, StoredFile};
 use crate::error::Error;
+use crate::ledger::superseded;
 use crate::time::Stamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -79,7 +80,10 @@ impl Repository {
     pub fn publish(&self, manifest: &Manifest) -> Result<(), Error> {
         match self.try_publish(manifest)? {
             Put::Done => Ok(()),
-            Put::Taken => Err(superseded(manifest, self.place())),
+            Put::Taken => {
+                let newer = self.manifest(manifest.id).map_or(manifest.generation, |winner| winner.generation);
+                Err(superseded(manifest.generation, newer))
+            }
         }
     }
 
@@ -241,14 +245,6 @@ impl Repository {
 /// The cut of each readable snapshot, for [`super::retention`].
 pub fn cuts(found: &[Found]) -> Vec<(u64, Stamp)> {
     found.iter().filter_map(|found| found.manifest.as_ref().ok().map(|manifest| (found.id, manifest.at))).collect()
-}
-
-/// The error of a run that another one has taken over from.
-pub fn superseded(manifest: &Manifest, place: &str) -> Error {
-    Error::Fault(format!(
-        "superseded: another run has published snapshot {} in {place}; generation {} must end",
-        manifest.id, manifest.generation
-    ))
 }
 
 fn manifest_name(id: u64) -> String {

@@ -8,6 +8,7 @@ use crate::clock::Stopwatch;
 use crate::coordinator::message::Part;
 use crate::error::Error;
 use crate::key::KeyGroup;
+use crate::ledger::superseded;
 use crate::source::partition::PartitionState;
 use crate::time::Stamp;
 use std::fs;
@@ -58,6 +59,10 @@ fn take_over(repository: &Repository, job: &Job, generation: u64, folder: &Path)
     loop {
         let found = repository.list()?;
         let next_id = found.last().map_or(0, |found| found.id + 1);
+        let newest = found.iter().filter_map(|found| found.manifest.as_ref().ok()).map(|manifest| manifest.generation);
+        if let Some(newer) = newest.max().filter(|newest| *newest > generation) {
+            return Err(superseded(generation, newer));
+        }
         let (manifest, passed_over) = newest_intact(repository, found, job, folder)?;
         let Some(manifest) = manifest else {
             refuse_if_damaged(repository, &passed_over)?;
