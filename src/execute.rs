@@ -7,6 +7,7 @@ use connectors::outbox::{self, Outbox};
 use connectors::sqlite::SqliteStore;
 use engine::clock::Clock;
 use engine::error::Error;
+use engine::fault::point;
 use engine::ledger::{Claim, Entry, Ledger, Recorded, StepOutcome};
 use operators::respond::steps::{Dm, EndSessions, Mail, Performance, perform};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -104,7 +105,9 @@ impl Executor {
     fn work(&mut self) -> Result<bool, Error> {
         let claims = self.ledger.claim(self.now_ms(), LEASE_MS, CLAIMS)?;
         for claim in &claims {
+            point("execute.claimed")?;
             let (outcome, entries) = self.attempt(claim);
+            point("execute.attempted")?;
             let recorded = self.ledger.record(claim, &outcome, &entries, self.now_ms())?;
             // A step whose lease was lost belongs to whoever holds it now, and is counted there.
             if recorded == Recorded::Applied && !matches!(outcome, StepOutcome::Done { .. }) {
@@ -201,6 +204,7 @@ impl AuditLog {
             let Some((last, _)) = entries.last() else { return Ok(()) };
             let last = *last;
             let lines: String = entries.iter().flat_map(|(_, entry)| [entry.body.as_str(), "\n"]).collect();
+            point("execute.project")?;
             self.file.write_all(lines.as_bytes()).map_err(Error::io("write", &self.path))?;
             self.seq = last;
         }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    engine::fault::arm_points();
     // Usage errors end here with exit code 2, `--help` and `--version` with 0.
     let command = Cli::parse();
     end_at_panic();

@@ -3,6 +3,7 @@
 
 use crate::file::{sha256, sync_folder_of};
 use engine::error::Error;
+use engine::fault::point;
 use engine::time::Micros;
 use lettre::message::header::{ContentType, MessageId};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
@@ -136,11 +137,15 @@ impl Outbox {
         if !path.try_exists().map_err(Error::io("look for", &path))? {
             // What a crash left is written over when the message is tried again.
             let partial = self.folder.join(format!(".{name}.partial"));
+            point("outbox.write")?;
             let mut file = File::create(&partial).map_err(Error::io("create", &partial))?;
             file.write_all(bytes).map_err(Error::io("write", &partial))?;
+            point("outbox.sync")?;
             file.sync_all().map_err(Error::io("sync", &partial))?;
+            point("outbox.rename")?;
             std::fs::rename(&partial, &path).map_err(Error::io("rename", &partial))?;
         }
+        point("outbox.renamed")?;
         sync_folder_of(&path)?;
         Ok(path)
     }

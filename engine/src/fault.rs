@@ -1,5 +1,6 @@
 //! How a job stops when something is broken: the first error poisons the run, every worker sees it and leaves, and
-//! nothing more goes out. Also the faults that tests plant to show that they would be noticed.
+//! nothing more goes out. Also the faults that tests plant to show that they would be noticed, and the points at which
+//! they make a run fail, panic or die to show that nothing comes of it.
 
 use crate::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +37,35 @@ impl Poison {
     pub fn check<T>(&self, result: Result<T, Error>) -> Option<T> {
         result.map_err(|error| self.set(error)).ok()
     }
+}
+
+/// A place at which a write, sync, rename, publication, commit or effect may fail, or the process may die. Does nothing
+/// without the feature `fault-points`; with it, `FAILPOINTS=name=2*off->1*return(error)` in the environment makes the
+/// third pass fail, `return(kill)` ends the process there and then, as `kill -9` would, `panic` panics, and `return(pass)` only tells.
+///
+/// # Errors
+/// [`Error::Unavailable`], when a test says so.
+#[inline]
+pub fn point(name: &str) -> Result<(), Error> {
+    #[cfg(feature = "fault-points")]
+    fail::fail_point!(name, |action| {
+        tracing::warn!(target: "engine::fault", "fault point {name} fired: {action:?}");
+        match action.as_deref() {
+            // No buffer is flushed and nothing is dropped.
+            Some("kill") => std::process::abort(),
+            Some("pass") => return Ok(()),
+            _ => {}
+        }
+        Err(Error::Unavailable(format!("a fault was asked for at {name}")))
+    });
+    let _ = name;
+    Ok(())
+}
+
+/// Reads from the environment which points are to fire. Called once, before anything else.
+pub fn arm_points() {
+    #[cfg(feature = "fault-points")]
+    std::mem::forget(fail::FailScenario::setup());
 }
 
 /// Mistakes that the engine's tests plant, each of which they must notice. Compiled out without the feature

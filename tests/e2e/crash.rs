@@ -95,7 +95,7 @@ fn undisturbed() -> Undisturbed {
 }
 
 /// Every order was carried out, each step of it recorded as done once, and the receiver heard of each once.
-fn assert_each_once(data_dir: &Path, outputs: &Outputs) {
+pub fn assert_each_once(data_dir: &Path, outputs: &Outputs) {
     let store = ledger(data_dir).expect("there is a store");
     let page = Page { state: None, before: None, limit: 10_000 };
     let orders = store.orders(page).expect("orders can be read");

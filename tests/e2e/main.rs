@@ -7,6 +7,7 @@ mod cli;
 mod conservation;
 mod crash;
 mod determinism;
+mod faults;
 mod follow;
 mod garbage;
 mod inputs;

@@ -70,6 +70,7 @@ pub struct Job {
     pub tor_list: Option<PathBuf>,
     pub workers: Option<usize>,
     pub more: Vec<String>,
+    pub environment: Vec<(String, String)>,
 }
 
 impl Job {
@@ -90,6 +91,11 @@ impl Job {
 
     pub fn with(mut self, more: &[&str]) -> Self {
         self.more.extend(more.iter().map(|word| (*word).to_owned()));
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -118,7 +124,7 @@ impl Job {
     }
 
     pub fn start(&self) -> Running {
-        start(&self.words(), &self.data_dir)
+        start_in(&self.words(), &self.environment, &self.data_dir)
     }
 
     /// Runs to whatever end.
@@ -209,12 +215,19 @@ pub fn aerie(words: &[impl AsRef<str>]) -> Ended {
 
 /// Starts a command; what it says goes to files beside `near`.
 pub fn start(words: &[impl AsRef<str>], near: &Path) -> Running {
+    start_in(words, &[], near)
+}
+
+/// [`start`] with more in the environment.
+pub fn start_in(words: &[impl AsRef<str>], environment: &[(String, String)], near: &Path) -> Running {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     let number = STARTED.fetch_add(1, Ordering::Relaxed);
     let stream = |kind: &str| near.with_extension(format!("{number}.{kind}"));
     let (out, err) = (stream("stdout"), stream("stderr"));
     let create = |path: &Path| File::create(path).expect("a file can be made");
-    let child = command(words).stdout(create(&out)).stderr(create(&err)).spawn().expect("the program starts");
+    let mut command = command(words);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    let child = command.stdout(create(&out)).stderr(create(&err)).spawn().expect("the program starts");
     let what = words.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" ");
     Running { child, out, err, what, grace: PATIENCE }
 }

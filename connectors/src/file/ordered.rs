@@ -1,6 +1,7 @@
 //! An append-only file of lines that recovery cuts back to a length that a snapshot names.
 
 use engine::error::Error;
+use engine::fault::point;
 use memchr::memchr2;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -58,6 +59,7 @@ impl OrderedFile {
                 return Err(corrupt("has no line end there"));
             }
         }
+        point("output.cut")?;
         file.set_len(kept.bytes).map_err(Error::io("cut back", path))?;
         file.sync_all().map_err(Error::io("sync", path))?;
         sync_folder_of(path)?;
@@ -86,6 +88,7 @@ impl OrderedFile {
     /// # Errors
     /// As [`OrderedFile::append`].
     pub fn flush(&mut self) -> Result<(), Error> {
+        point("output.flush")?;
         self.writer.flush().map_err(Error::io("write", &self.path))
     }
 
@@ -95,6 +98,7 @@ impl OrderedFile {
     /// [`Error::Io`] if the system refuses it, after which the file must be opened anew.
     pub fn sync(&mut self) -> Result<(), Error> {
         self.flush()?;
+        point("output.sync")?;
         self.writer.get_ref().sync_data().map_err(Error::io("sync", &self.path))
     }
 

@@ -11,6 +11,7 @@ mod schema;
 mod work;
 
 use engine::error::Error;
+use engine::fault::point;
 use engine::ledger::{
     self, Attempt, Batch, Claim, Entry, Issued, Ledger, OrderStatus, Page, Receipt, Recorded, Scope, Settlement, State,
     StepOutcome,
@@ -56,7 +57,9 @@ impl SqliteStore {
         let run = || -> Result<T, Failure> {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = act(&transaction)?;
+            point("sqlite.commit")?;
             transaction.commit()?;
+            point("sqlite.committed")?;
             Ok(value)
         };
         run().map_err(|failure| failure.at(path))

@@ -3,6 +3,7 @@
 //! names mean (`repository`).
 
 use crate::error::Error;
+use crate::fault::point;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
@@ -97,9 +98,10 @@ impl Objects {
 
     /// Writes an object under a name that nobody has yet. Of several who try, one succeeds.
     pub fn create(&self, name: &str, bytes: Vec<u8>) -> Result<Put, Error> {
+        point("objects.create")?;
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.runtime.block_on(self.store.put_opts(&Name::from(name), bytes.into(), options)) {
-            Ok(_) => Ok(Put::Done),
+            Ok(_) => point("objects.created").map(|()| Put::Done),
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(Put::Taken),
             Err(error) => Err(failed("write", &self.place, name, &error)),
         }
@@ -166,6 +168,7 @@ impl Objects {
 
     /// Removes an object. It is no error if there is none.
     pub fn delete(&self, name: &str) -> Result<(), Error> {
+        point("objects.delete")?;
         match self.runtime.block_on(self.store.delete(&Name::from(name))) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failed("delete", &self.place, name, &error)),
@@ -174,6 +177,7 @@ impl Objects {
 
     /// Writes a file under a name, over what was there. Durable when this returns.
     pub fn upload(&self, name: &str, from: &Path) -> Result<Measure, Error> {
+        point("objects.upload")?;
         let file = File::open(from).map_err(Error::io("open", from))?;
         let size = file.metadata().map_err(Error::io("read", from))?.len();
         let uploading = async {
@@ -241,6 +245,7 @@ impl Objects {
 
     /// Copies an object into a new file. `None` if there is no object of that name.
     pub fn download(&self, name: &str, to: &Path) -> Result<Option<Measure>, Error> {
+        point("objects.download")?;
         let mut file = File::create_new(to).map_err(Error::io("create", to))?;
         self.scan(name, |piece| file.write_all(piece).map_err(Error::io("write", to)))
     }

@@ -6,6 +6,7 @@ use super::repository::{Repository, cuts};
 use super::retention::surplus;
 use crate::clock::Stopwatch;
 use crate::error::Error;
+use crate::fault::point;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
 
@@ -33,7 +34,7 @@ impl Publisher {
         let publish = move || {
             for manifest in manifests {
                 let watch = Stopwatch::start();
-                let published = repository.publish(&manifest);
+                let published = point("snapshot.publish").and_then(|()| repository.publish(&manifest));
                 let seconds = watch.elapsed().as_secs_f64();
                 let failed = published.is_err();
                 if tell.send(published.map(|()| Published { manifest, seconds })).is_err() {
