@@ -149,6 +149,11 @@ pub struct Outcome {
     pub received: u64,
 }
 
+/// The snapshots of a job in a folder.
+pub fn repository(folder: &Path) -> Repository {
+    Repository::new(Objects::in_folder(&folder.join("snapshots")).unwrap())
+}
+
 /// Runs the job over partitions in a folder, from the newest snapshot there.
 pub fn words(folder: &Path, partitions: &[Vec<String>], variant: &Variant) -> Outcome {
     words_in(folder, partitions, variant, Arc::new(MemoryStores))
@@ -172,7 +177,7 @@ pub fn words_in(folder: &Path, partitions: &[Vec<String>], variant: &Variant, st
         fingerprint: BTreeMap::from([("words".to_owned(), partitions.len().to_string())]),
         partitions: partitions.iter().enumerate().map(of).collect(),
         state: folder.join("state"),
-        repository: Repository::new(Objects::in_folder(&folder.join("snapshots")).unwrap()),
+        repository: repository(folder),
         snapshot_every: variant.snapshot_every,
         snapshots_kept: 3,
         journal: Arc::new(Mutex::new(MemoryJournal::default())),
