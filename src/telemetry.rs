@@ -146,6 +146,34 @@ const FIGURES: &[Figure] = &[
         read: |watch| published(watch, |snapshots| snapshots.bytes as f64),
     },
     Figure {
+        name: "aerie_snapshot_last_new_bytes",
+        help: "Bytes of the newest snapshot that were stored for it; the rest was there.",
+        kind: Gauge,
+        labels: &[],
+        read: |watch| published(watch, |snapshots| snapshots.new_bytes as f64),
+    },
+    Figure {
+        name: "aerie_snapshot_last_publish_seconds",
+        help: "Writing and confirming the manifest of the newest snapshot.",
+        kind: Gauge,
+        labels: &[],
+        read: |watch| published(watch, |snapshots| snapshots.publishing),
+    },
+    Figure {
+        name: "aerie_snapshot_failures_total",
+        help: "Snapshots that could not be stored; the job went on without them.",
+        kind: Counter,
+        labels: &[],
+        read: |watch| one(watch.status.snapshots().failed),
+    },
+    Figure {
+        name: "aerie_restore_seconds",
+        help: "Choosing, fetching and comparing what this run started from.",
+        kind: Gauge,
+        labels: &[],
+        read: |watch| vec![(Vec::new(), watch.status.snapshots().restoring)],
+    },
+    Figure {
         name: "aerie_build_info",
         help: "What runs; always 1.",
         kind: Gauge,
@@ -291,6 +319,8 @@ mod tests {
         watch.status.report(Progress { partition: 7, newest, watermark, received: 11, activity: Activity::Active });
         watch.status.set_frontiers(1_767_225_600_500, 1_767_225_600_250);
         watch.status.snapshot_published(&snapshot(1_767_225_600_000, 4_096), Duration::from_millis(250));
+        watch.status.snapshot_failed();
+        watch.status.restored(1.5);
         watch.responses.open.store(4, Ordering::Relaxed);
         watch.responses.failures.store(5, Ordering::Relaxed);
         let (samples, types) = scrape(&watch);
@@ -309,6 +339,10 @@ mod tests {
             ("aerie_snapshot_last_cut_timestamp_seconds", 1_767_225_600.0),
             ("aerie_snapshot_last_duration_seconds", 0.25),
             ("aerie_snapshot_last_bytes", 4_096.0),
+            ("aerie_snapshot_last_new_bytes", 4_096.0),
+            ("aerie_snapshot_last_publish_seconds", 0.125),
+            ("aerie_snapshot_failures_total", 1.0),
+            ("aerie_restore_seconds", 1.5),
         ];
         for (name, value) in expected {
             assert_eq!(samples.get(name), Some(&value), "{name}");

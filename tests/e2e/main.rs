@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "a test that fails shows its seed and how it came about")]
 
+mod bucket;
 mod cli;
 mod conservation;
 mod crash;
@@ -15,6 +16,8 @@ mod memory;
 mod oracle;
 mod outputs;
 mod resume;
+#[path = "../../engine/tests/repository/s3.rs"]
+mod s3;
 mod scores;
 mod serve;
 mod silent_producer;

@@ -20,16 +20,18 @@ const BUCKET: &str = "bucket";
 
 /// Starts a server that lives as long as the process. Returns its address.
 pub fn start(folder: &Path) -> SocketAddr {
-    std::fs::create_dir_all(folder.join(BUCKET)).unwrap();
-    let mut service = S3ServiceBuilder::new(FileSystem::new(folder).unwrap());
+    std::fs::create_dir_all(folder.join(BUCKET)).expect("the server of a test starts");
+    let mut service = S3ServiceBuilder::new(FileSystem::new(folder).expect("the server of a test starts"));
     service.set_auth(SimpleAuth::from_single(KEY, SECRET));
     let service = service.build();
     let (tell, started) = channel();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the server of a test starts");
         runtime.block_on(async move {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(listener.local_addr().unwrap()).unwrap();
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("the server of a test starts");
+            tell.send(listener.local_addr().expect("the server of a test starts"))
+                .expect("the server of a test starts");
             let writing = Arc::new(Mutex::new(()));
             while let Ok((socket, _)) = listener.accept().await {
                 let (service, writing) = (service.clone(), writing.clone());
@@ -49,7 +51,7 @@ pub fn start(folder: &Path) -> SocketAddr {
             }
         });
     });
-    started.recv().unwrap()
+    started.recv().expect("the server of a test starts")
 }
 
 /// A place in the server's bucket, as a URL.
