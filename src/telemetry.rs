@@ -3,6 +3,7 @@
 
 use crate::job::DECIDE;
 use crate::run::{self, Watch};
+use engine::metrics::{Phase, Spent};
 use engine::time::Stamp;
 use operators::model::decision::Outcome;
 use prometheus::{CounterVec, GaugeVec, Opts, Registry, TextEncoder};
@@ -160,6 +161,27 @@ const FIGURES: &[Figure] = &[
         read: |watch| published(watch, |snapshots| snapshots.publishing),
     },
     Figure {
+        name: "aerie_snapshot_phase_seconds_total",
+        help: "Time that operators spent on their parts of snapshots; the worker stood still in `held` alone.",
+        kind: Counter,
+        labels: &["phase"],
+        read: |watch| phases(watch, |spent| spent.seconds),
+    },
+    Figure {
+        name: "aerie_snapshot_phase_stretches_total",
+        help: "Stretches of that time.",
+        kind: Counter,
+        labels: &["phase"],
+        read: |watch| phases(watch, |spent| spent.stretches as f64),
+    },
+    Figure {
+        name: "aerie_snapshot_phase_longest_seconds",
+        help: "The longest of these stretches.",
+        kind: Gauge,
+        labels: &["phase"],
+        read: |watch| phases(watch, |spent| spent.longest),
+    },
+    Figure {
         name: "aerie_snapshot_failures_total",
         help: "Snapshots that could not be stored; the job went on without them.",
         kind: Counter,
@@ -266,6 +288,12 @@ pub(crate) fn event_time(stamp: Stamp) -> Option<Stamp> {
 
 fn seconds(millis: Option<u64>) -> Vec<Sample> {
     millis.map(|millis| (Vec::new(), millis as f64 / 1e3)).into_iter().collect()
+}
+
+/// A figure of each phase of taking snapshots.
+fn phases(watch: &Watch, read: fn(Spent) -> f64) -> Vec<Sample> {
+    let phases = watch.status.snapshots().phases;
+    Phase::ALL.into_iter().map(|phase| (vec![phase.name().to_owned()], read(phases.of(phase)))).collect()
 }
 
 /// A figure of the newest snapshot, if there is one.

@@ -80,6 +80,14 @@ pub enum Planted {
     SnapshotsEarly,
     /// Records are judged in another order than that of their partition.
     JudgesOutOfOrder,
+    /// A table tells its store of newer rows before the files of a checkpoint exist.
+    WritesEarly,
+    /// A table does not copy a frozen row before it is written again.
+    CopiesNothing,
+    /// A table lets its store drop what has expired since a checkpoint's cut.
+    ExpiresEarly,
+    /// A table does not look for a row that is on its way to the store.
+    ForgetsFlying,
 }
 
 /// Which fault is planted in this run.

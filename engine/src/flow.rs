@@ -307,11 +307,11 @@ impl<'s> Flow<'s> {
                 restored: self.restored(),
                 totals: settings.status.totals(name, worker, L::TOTALS, totals),
                 checkpoints: settings.state.join(format!("{name}.{worker}.checkpoint")),
-                shelf: settings.repository.shelf(
+                shelf: Arc::new(Mutex::new(settings.repository.shelf(
                     start.restore.generation,
                     &Part::folder(name, worker),
                     start.restore.stored(name, worker, workers),
-                ),
+                ))),
                 poison: poison.clone(),
                 faults: settings.faults,
             },

@@ -15,6 +15,18 @@ pub const BATCHES_PER_TURN: usize = 4;
 /// Records that an operator reads rows ahead for and applies as one step.
 pub const STEP_RECORDS_MAX: usize = 4_096;
 
+/// Frozen rows that a keyed operator encodes for a checkpoint before records get their turn again, and their bytes: one
+/// to two milliseconds of work, at some three microseconds for a row of 200 bytes that has left the processor's caches.
+pub const SLICE_ROWS: usize = 512;
+/// See [`SLICE_ROWS`]. Also the bytes that go to the store at a time.
+pub const SLICE_BYTES: usize = 128 << 10;
+
+/// One in this many bytes of a table's budget may lie beside its rows while a checkpoint is under way: once on their way
+/// to the store, and once more waiting for the checkpoint's files. Beyond it the flow is held.
+pub const BESIDE_SHARE: usize = 8;
+/// The least that may lie there, for very small budgets.
+pub const BESIDE_MIN: usize = 8 * SLICE_BYTES;
+
 /// How far sources may run ahead, in event time, of what the last operator has applied. Without it the records that
 /// wait for their thresholds grow to a fifth of the input.
 pub const LEAD_MAX: Stamp = Span::from_hours(2).millis();

@@ -1,6 +1,7 @@
 //! Figures of a run: what a terminal, `/metrics` and the final report read while the dataflow writes. Written once per
 //! step or batch, never per record.
 
+use crate::clock::Stopwatch;
 use crate::coordinator::message::Progress;
 use crate::snapshot::publisher::Published;
 use crate::time::Stamp;
@@ -28,6 +29,80 @@ struct PublishedTotals {
     values: Arc<Vec<AtomicU64>>,
 }
 
+/// What the work of a snapshot consists of, for one operator on one worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The worker did nothing else: at the cut, in a slice of encoding, waiting.
+    Held,
+    /// Frozen rows became bytes. Within [`Phase::Held`].
+    Encode,
+    /// The bytes went to the store, beside the flow.
+    Write,
+    /// The store flushed them and linked its files, beside the flow.
+    Link,
+    /// Output files became durable, and the store's were read for their checksums, beside the flow.
+    Sync,
+    /// New files went to where snapshots are kept, beside the flow.
+    Keep,
+}
+
+impl Phase {
+    /// All of them.
+    pub const ALL: [Phase; 6] = [Phase::Held, Phase::Encode, Phase::Write, Phase::Link, Phase::Sync, Phase::Keep];
+
+    /// As a label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Held => "held",
+            Phase::Encode => "encode",
+            Phase::Write => "write",
+            Phase::Link => "link",
+            Phase::Sync => "sync",
+            Phase::Keep => "keep",
+        }
+    }
+}
+
+/// Time that went into a phase, in stretches.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spent {
+    /// How many stretches.
+    pub stretches: u64,
+    /// All of them together, in seconds.
+    pub seconds: f64,
+    /// The longest one, in seconds.
+    pub longest: f64,
+}
+
+/// Time by phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Phases([Spent; Phase::ALL.len()]);
+
+impl Phases {
+    /// Counts a stretch that ends now.
+    pub fn add(&mut self, phase: Phase, since: Stopwatch) {
+        let seconds = since.elapsed().as_secs_f64();
+        self.merge(phase, Spent { stretches: 1, seconds, longest: seconds });
+    }
+
+    /// Counts what another has counted.
+    pub fn add_all(&mut self, other: &Phases) {
+        Phase::ALL.into_iter().for_each(|phase| self.merge(phase, other.of(phase)));
+    }
+
+    /// Time of one phase.
+    pub fn of(&self, phase: Phase) -> Spent {
+        self.0[phase as usize]
+    }
+
+    fn merge(&mut self, phase: Phase, other: Spent) {
+        let spent = &mut self.0[phase as usize];
+        spent.stretches += other.stretches;
+        spent.seconds += other.seconds;
+        spent.longest = spent.longest.max(other.longest);
+    }
+}
+
 /// What is known of snapshots.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshots {
@@ -47,6 +122,8 @@ pub struct Snapshots {
     pub bytes: u64,
     /// Bytes of it that were new.
     pub new_bytes: u64,
+    /// Time that keyed operators spent on their parts in this run, over all operators and workers, published or not.
+    pub phases: Phases,
 }
 
 impl Status {
@@ -54,7 +131,7 @@ impl Status {
     pub fn totals(&self, operator: &str, worker: usize, names: &'static [&'static str], start: Vec<u64>) -> Totals {
         let values: Arc<Vec<AtomicU64>> = Arc::new(start.iter().map(|value| AtomicU64::new(*value)).collect());
         lock(&self.0.totals).insert((operator.to_owned(), worker), PublishedTotals { names, values: values.clone() });
-        Totals { values: start, published: values }
+        Totals { values: start, published: values, status: self.clone() }
     }
 
     /// A total of an operator over all workers and restarts.
@@ -113,6 +190,7 @@ impl Status {
             publishing: published.seconds,
             bytes: manifest.bytes(),
             new_bytes: manifest.new_bytes(),
+            phases: snapshots.phases,
         };
     }
 
@@ -140,6 +218,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub struct Totals {
     values: Vec<u64>,
     published: Arc<Vec<AtomicU64>>,
+    status: Status,
 }
 
 impl Totals {
@@ -148,6 +227,11 @@ impl Totals {
         for (value, published) in self.values.iter().zip(self.published.iter()) {
             published.store(*value, Ordering::Relaxed);
         }
+    }
+
+    /// Notes what the operator's part of a snapshot took.
+    pub fn snapshot_part(&self, phases: &Phases) {
+        lock(&self.status.0.snapshots).phases.add_all(phases);
     }
 }
 

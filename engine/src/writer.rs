@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use crate::keyed::{Context, Logic, Record};
+use crate::state::table::Work;
 use crate::state::{Row, RowKey};
 use crate::time::{Micros, Span, Stamp};
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,9 @@ pub trait Append: Send {
     /// Lets readers see what was written.
     fn flush(&mut self) -> Result<(), Error>;
 
-    /// Makes what was written durable.
-    fn sync(&mut self) -> Result<(), Error>;
+    /// Hands what was written to the system, and returns the work that makes it durable. The work may be done on another
+    /// thread, and after more was written.
+    fn sync(&mut self) -> Result<Work, Error>;
 }
 
 /// Opens the file of a name, cut back to a length; of none, it is created or emptied.
@@ -151,11 +153,12 @@ impl Logic for Writer {
         self.opened.values_mut().try_for_each(|(file, _)| file.flush())
     }
 
-    fn before_snapshot(&mut self, context: &mut Context<'_, Self>) -> Result<(), Error> {
+    fn before_snapshot(&mut self, context: &mut Context<'_, Self>) -> Result<Vec<Work>, Error> {
+        let mut work = Vec::new();
         for (name, (file, written)) in &mut self.opened {
-            file.sync()?;
+            work.push(file.sync()?);
             *context.rows.write(RowKey::of(name.as_bytes()))? = Some(*written);
         }
-        Ok(())
+        Ok(work)
     }
 }

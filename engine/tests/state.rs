@@ -2,19 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use engine::clock::Stopwatch;
 use engine::error::Error;
 use engine::key::{self, KeyGroup};
+use engine::metrics::Phase;
 use engine::state::conformance;
 use engine::state::memory::MemoryStores;
 use engine::state::rocks::RocksStores;
 use engine::state::store::{ByteStore, CheckpointFile, Stores, Visit, Writes};
-use engine::state::table::Table;
+use engine::state::table::frozen::Advance;
+use engine::state::table::{Beside, Table};
 use engine::state::{Row, RowKey, Timer};
 use engine::time::{Micros, Span, Stamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 #[test]
 fn the_store_in_memory_keeps_the_contract() {
@@ -37,6 +42,7 @@ fn the_contract_is_noticed_to_be_broken() {
         (Fault::FilesUnlisted, "the files of a checkpoint, in its list and in its folder"),
         (Fault::ForeignGroups, "shards_split_and_merge"),
         (Fault::OneShardOnly, "shards_split_and_merge"),
+        (Fault::CutsLate, "what_follows_a_cut_is_not_in_it"),
         (Fault::ExpiresEarly, "expiry_drops_nothing_younger"),
     ] {
         let scratch = tempfile::tempdir().unwrap();
@@ -72,21 +78,22 @@ enum Fault {
     ForeignGroups,
     OneShardOnly,
     ExpiresEarly,
+    CutsLate,
 }
 
 struct BrokenStores(Fault);
 
-struct BrokenStore(Fault, Box<dyn ByteStore>);
+struct BrokenStore(Fault, Arc<dyn ByteStore>);
 
 impl Stores for BrokenStores {
-    fn create(&self, folder: &Path) -> Result<Box<dyn ByteStore>, Error> {
-        Ok(Box::new(BrokenStore(self.0, MemoryStores.create(folder)?)))
+    fn create(&self, folder: &Path) -> Result<Arc<dyn ByteStore>, Error> {
+        Ok(Arc::new(BrokenStore(self.0, MemoryStores.create(folder)?)))
     }
 
-    fn restore(&self, folder: &Path, from: &[PathBuf], groups: Range<u16>) -> Result<Box<dyn ByteStore>, Error> {
+    fn restore(&self, folder: &Path, from: &[PathBuf], groups: Range<u16>) -> Result<Arc<dyn ByteStore>, Error> {
         let groups = if self.0 == Fault::ForeignGroups { 0..key::GROUPS } else { groups };
         let from = if self.0 == Fault::OneShardOnly { &from[..from.len().min(1)] } else { from };
-        Ok(Box::new(BrokenStore(self.0, MemoryStores.restore(folder, from, groups)?)))
+        Ok(Arc::new(BrokenStore(self.0, MemoryStores.restore(folder, from, groups)?)))
     }
 }
 
@@ -103,11 +110,12 @@ impl ByteStore for BrokenStore {
         Ok(answers)
     }
 
-    fn write(&mut self, mut writes: Writes) -> Result<(), Error> {
+    fn write(&self, writes: &Writes) -> Result<(), Error> {
+        let mut writes = writes.clone();
         if self.0 == Fault::FirstWriteWins {
             writes.entries.reverse();
         }
-        self.1.write(writes)
+        self.1.write(&writes)
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
@@ -115,12 +123,20 @@ impl ByteStore for BrokenStore {
         self.1.scan(&prefix[..kept], visit)
     }
 
-    fn checkpoint(&mut self, folder: &Path) -> Result<Vec<CheckpointFile>, Error> {
-        let files = self.1.checkpoint(folder)?;
+    fn cut(&self, folder: &Path) -> Result<(), Error> {
+        self.1.cut(folder)
+    }
+
+    fn settle(&self, folder: &Path) -> Result<Vec<CheckpointFile>, Error> {
+        if self.0 == Fault::CutsLate {
+            std::fs::remove_dir_all(folder).unwrap();
+            self.1.cut(folder)?;
+        }
+        let files = self.1.settle(folder)?;
         Ok(if self.0 == Fault::FilesUnlisted { Vec::new() } else { files })
     }
 
-    fn expire_before(&mut self, stamp: Stamp) {
+    fn expire_before(&self, stamp: Stamp) {
         self.1.expire_before(if self.0 == Fault::ExpiresEarly { stamp + 1 } else { stamp });
     }
 }
@@ -339,5 +355,57 @@ impl<'a> Trial<'a> {
     fn folder(&mut self) -> PathBuf {
         self.folders += 1;
         self.scratch.path().join(self.folders.to_string())
+    }
+}
+
+/// How long a worker is held by a checkpoint of a million dirty rows on disk, beside the flow and as one piece. Prints
+/// what it measures: `cargo test -p engine --test state -- --ignored --nocapture held`.
+#[test]
+#[ignore = "takes a minute and measures; run it by name"]
+fn how_long_a_worker_is_held_by_a_million_dirty_rows() {
+    const ROWS: u32 = 1_000_000;
+    let scratch = tempfile::tempdir().unwrap();
+    let store = RocksStores::new(256 << 20).create(&scratch.path().join("store")).unwrap();
+    let mut table: Table<Blob> = Table::new(store, 2 << 30);
+    let mut random = Random(7);
+    let mut step = |table: &mut Table<Blob>, numbers: &mut dyn Iterator<Item = u32>| {
+        let clock = Stopwatch::start();
+        for n in numbers {
+            *table.write(RowKey::of(&n.to_be_bytes())).unwrap() = Some(Blob(vec![n as u8; 200]));
+        }
+        table.end_step().unwrap();
+        clock.elapsed()
+    };
+    let fill = |table: &mut Table<Blob>, step: &mut dyn FnMut(&mut Table<Blob>, &mut dyn Iterator<Item = u32>) -> _| {
+        (0..ROWS).step_by(4_000).map(|from| step(table, &mut (from..from + 4_000))).max().unwrap()
+    };
+    println!("longest step of 4,000 writes without a checkpoint: {:?}", fill(&mut table, &mut step));
+
+    let clock = Stopwatch::start();
+    table.flush().unwrap();
+    table.checkpoint(&scratch.path().join("one")).unwrap();
+    println!("as one piece: held {:?}", clock.elapsed());
+
+    fill(&mut table, &mut step);
+    let whole = Stopwatch::start();
+    let (mut frozen, mut slice, mut between, mut steps) = (Duration::ZERO, Duration::ZERO, Duration::ZERO, 0);
+    let clock = Stopwatch::start();
+    table.freeze(&scratch.path().join("two"), Beside::default()).unwrap();
+    frozen = frozen.max(clock.elapsed());
+    let taken = loop {
+        let clock = Stopwatch::start();
+        let advance = table.advance().unwrap();
+        slice = slice.max(clock.elapsed());
+        if let Advance::Through(taken) = advance {
+            break taken;
+        }
+        let numbers: Vec<_> = (0..400).map(|_| random.below(u64::from(ROWS)) as u32).collect();
+        between = between.max(step(&mut table, &mut numbers.into_iter()));
+        steps += 1;
+    };
+    println!("beside the flow: freeze {frozen:?}, longest slice {slice:?}, through after {:?}", whole.elapsed());
+    println!("meanwhile {steps} steps of 400 writes, the longest {between:?}");
+    for phase in Phase::ALL {
+        println!("{}: {:?}", phase.name(), taken.phases.of(phase));
     }
 }

@@ -2,6 +2,7 @@
 
 use engine::error::Error;
 use engine::fault::point;
+use engine::state::table::Work;
 use memchr::memchr2;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -98,7 +99,6 @@ impl OrderedFile {
     /// [`Error::Io`] if the system refuses it, after which the file must be opened anew.
     pub fn sync(&mut self) -> Result<(), Error> {
         self.flush()?;
-        point("output.sync")?;
         self.writer.get_ref().sync_data().map_err(Error::io("sync", &self.path))
     }
 
@@ -117,8 +117,14 @@ impl engine::writer::Append for OrderedFile {
         OrderedFile::flush(self)
     }
 
-    fn sync(&mut self) -> Result<(), Error> {
-        OrderedFile::sync(self)
+    fn sync(&mut self) -> Result<Work, Error> {
+        OrderedFile::flush(self)?;
+        let file = self.writer.get_ref().try_clone().map_err(Error::io("open once more", &self.path))?;
+        let path = self.path.clone();
+        Ok(Box::new(move || {
+            point("output.sync")?;
+            file.sync_data().map_err(Error::io("sync", path))
+        }))
     }
 }
 
@@ -172,6 +178,21 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         corrupt(OrderedFile::open(&path, kept), "missing");
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_work_of_a_sync_can_be_done_elsewhere_while_more_is_appended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let mut file = OrderedFile::open(&path, Length::default()).unwrap();
+        file.append("one").unwrap();
+        let work = engine::writer::Append::sync(&mut file).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\n", "handed over at once");
+        let elsewhere = std::thread::spawn(work);
+        file.append("two").unwrap();
+        file.flush().unwrap();
+        elsewhere.join().unwrap().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
     }
 
     #[test]

@@ -6,7 +6,7 @@ pub mod operator;
 pub mod stash;
 
 use crate::error::Error;
-use crate::state::table::Table;
+use crate::state::table::{Table, Work};
 use crate::state::{Row, RowKey, Timer};
 use crate::time::{Micros, Stamp};
 use serde::Serialize;
@@ -82,9 +82,10 @@ pub trait Logic: 'static {
     }
 
     /// The operator is about to take its part of a snapshot: whatever was written outside keyed state must be durable
-    /// when this returns.
-    fn before_snapshot(&mut self, _context: &mut Context<'_, Self>) -> Result<(), Error> {
-        Ok(())
+    /// before the snapshot is. What takes long comes back as work, which is done beside the flow and before the part
+    /// counts as taken; records may be applied meanwhile.
+    fn before_snapshot(&mut self, _context: &mut Context<'_, Self>) -> Result<Vec<Work>, Error> {
+        Ok(Vec::new())
     }
 }
 

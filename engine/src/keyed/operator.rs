@@ -1,19 +1,25 @@
 //! The timely closure of keyed operators, the only one. It stashes what comes, applies what the frontier has passed,
-//! releases time, and takes its part of snapshots; each of these is a step of [`Body`].
+//! releases time, and takes its part of snapshots; each of these is a step of [`Body`]. A part is written beside the
+//! flow: the capability to answer is held, and the operator comes back by itself, until it is durable.
 
 use super::stash::Stash;
 use super::{Context, Logic, Outputs, Record, Timers};
+use crate::clock::Stopwatch;
 use crate::coordinator::message::{Announcement, Answer, Part};
 use crate::error::Error;
 use crate::fault::{Faults, Planted, Poison};
 use crate::limits::STEP_RECORDS_MAX;
-use crate::metrics::Totals;
-use crate::snapshot::shelf::Shelf;
+use crate::metrics::{Phase, Phases, Totals};
+use crate::snapshot::shelf::{Shelf, StoredFile};
 use crate::state::RowKey;
 use crate::state::table::Table;
+use crate::state::table::frozen::{Advance, Taken};
+use crate::state::table::{Beside, Keep};
 use crate::time::{Micros, Stamp};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use timely::communication::Pull;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::Message;
@@ -24,6 +30,7 @@ use timely::dataflow::operators::{Capability, vec::Broadcast};
 use timely::dataflow::{Scope, StreamVec};
 use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
+use timely::scheduling::{Activator, SyncActivator};
 
 /// One of an operator's inputs.
 pub enum Input<'s, R: Record> {
@@ -48,7 +55,7 @@ pub struct Keyed<L: Logic> {
     /// Where checkpoints lie until they are stored.
     pub checkpoints: PathBuf,
     /// Where they are stored.
-    pub shelf: Shelf,
+    pub shelf: Arc<Mutex<Shelf>>,
     /// Stops the run.
     pub poison: Poison,
     /// Planted by tests.
@@ -88,11 +95,14 @@ pub fn keyed<'s, L: Logic>(
     let (answers_out, answers) = builder.new_output_connection(vec![(handles.len(), Antichain::from_elem(0))]);
     let mut answers_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Answer>>>::from(answers_out);
     let answer_port = L::PORTS + 1;
+    let address = builder.operator_info().address;
+    let from_elsewhere = scope.worker().sync_activator_for(address.to_vec());
+    let alarm = Alarm { here: scope.activator_for(address), from_elsewhere };
     let worker = scope.index();
 
     builder.build(move |mut capabilities| {
         capabilities.truncate(answer_port);
-        let mut body = Body::new(worker, keyed, capabilities);
+        let mut body = Body::new(worker, keyed, capabilities, alarm);
         move |frontiers| {
             for handle in &mut handles {
                 handle.for_each(|capability, records| {
@@ -172,6 +182,49 @@ impl Holds {
     }
 }
 
+/// Brings the operator back when nothing has come in.
+struct Alarm {
+    here: Activator,
+    from_elsewhere: SyncActivator,
+}
+
+/// A part of a snapshot that is being written beside the flow.
+struct Parting {
+    id: u64,
+    /// To answer under.
+    capability: Capability<Stamp>,
+    /// All of it but the files.
+    part: Part,
+    /// These, once they are stored, or why they could not be.
+    stored: Receiver<Result<Vec<StoredFile>, Error>>,
+    phases: Phases,
+}
+
+impl Parting {
+    fn answer(self) -> Result<(Capability<Stamp>, Answer), Error> {
+        let answer = match self.stored.try_recv() {
+            Ok(Ok(files)) => Answer::Part { id: self.id, part: Part { files, ..self.part } },
+            Ok(Err(error @ Error::Unavailable(_))) => Answer::Failed { id: self.id, error: error.to_string() },
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(Error::Fault("a checkpoint is through and its files were not kept".to_owned())),
+        };
+        Ok((self.capability, answer))
+    }
+}
+
+/// Stores the files of a checkpoint on a shelf. What came of it is told apart from the checkpoint: a repository that
+/// does not answer costs a snapshot, and breaks nothing here.
+fn keep(shelf: Arc<Mutex<Shelf>>, folder: PathBuf, id: u64) -> (Keep, Receiver<Result<Vec<StoredFile>, Error>>) {
+    let (tell, stored) = channel();
+    let keep: Keep = Box::new(move |files| {
+        let put = shelf.lock().unwrap_or_else(PoisonError::into_inner).put(id, &folder, files);
+        // Nobody waits for it when the run is over.
+        let _ = tell.send(put);
+        std::fs::remove_dir_all(&folder).map_err(Error::io("remove", folder))
+    });
+    (keep, stored)
+}
+
 /// What the operator is between activations.
 struct Body<L: Logic> {
     worker: usize,
@@ -182,11 +235,13 @@ struct Body<L: Logic> {
     out: Outputs<L::Out>,
     /// Announced snapshots by their time, each with the capability to answer under.
     snapshots: BTreeMap<Stamp, (u64, Capability<Stamp>)>,
+    parting: Option<Parting>,
+    alarm: Alarm,
     started: bool,
 }
 
 impl<L: Logic> Body<L> {
-    fn new(worker: usize, keyed: Keyed<L>, capabilities: Vec<Capability<Stamp>>) -> Self {
+    fn new(worker: usize, keyed: Keyed<L>, capabilities: Vec<Capability<Stamp>>, alarm: Alarm) -> Self {
         let out = Outputs { ports: (0..L::PORTS).map(|_| Vec::new()).collect(), port: L::port };
         Body {
             worker,
@@ -196,6 +251,8 @@ impl<L: Logic> Body<L> {
             holds: Holds(capabilities.into_iter().map(Some).collect()),
             out,
             snapshots: BTreeMap::new(),
+            parting: None,
+            alarm,
             started: false,
         }
     }
@@ -208,7 +265,8 @@ impl<L: Logic> Body<L> {
         }
     }
 
-    /// Applies everything that the frontiers have passed and takes the snapshots that are due.
+    /// Applies everything that the frontiers have passed, begins the snapshots that are due, and carries on the one that
+    /// is under way.
     fn progress(&mut self, frontiers: &[MutableAntichain<Stamp>]) -> Result<Vec<(Capability<Stamp>, Answer)>, Error> {
         if !self.started {
             self.started = true;
@@ -219,7 +277,7 @@ impl<L: Logic> Body<L> {
             false => frontiers.to_vec(),
         };
         let frontier = heeded.iter().filter_map(|input| input.frontier().first().copied()).min();
-        let mut answers = Vec::new();
+        let mut answers: Vec<_> = self.advance_part()?.into_iter().collect();
         loop {
             let early = self.keyed.faults.has(Planted::SnapshotsEarly);
             let passed = |at: &Stamp| early || frontier.is_none_or(|frontier| frontier > *at);
@@ -230,8 +288,9 @@ impl<L: Logic> Body<L> {
             }
             let Some(at) = cut else { break };
             let (id, capability) = self.snapshots.remove(&at).expect("it was the first");
+            answers.extend(self.finish_part()?);
             self.keyed.logic.step_done(at.checked_add(1))?;
-            answers.push((capability, self.snapshot(at, id)?));
+            self.begin_part(at, id, capability)?;
         }
         self.keyed.logic.step_done(frontier)?;
         Ok(answers)
@@ -255,7 +314,7 @@ impl<L: Logic> Body<L> {
     }
 
     fn context(&mut self, now: Micros) -> (&mut L, Context<'_, L>) {
-        let Body { worker: _, keyed, timers, out, .. } = self;
+        let Body { keyed, timers, out, .. } = self;
         let Keyed { logic, table, totals, .. } = keyed;
         (logic, Context { now, rows: table, out, timers, totals })
     }
@@ -300,34 +359,57 @@ impl<L: Logic> Body<L> {
         Ok(())
     }
 
-    /// Takes this operator's part of a snapshot. All up to `at` has been applied and nothing after it.
-    fn snapshot(&mut self, at: Stamp, id: u64) -> Result<Answer, Error> {
+    /// Begins this operator's part of a snapshot. All up to `at` has been applied and nothing after it.
+    fn begin_part(&mut self, at: Stamp, id: u64, capability: Capability<Stamp>) -> Result<(), Error> {
+        let clock = Stopwatch::start();
         let (logic, mut context) = self.context(Micros::from_stamp(at));
-        logic.before_snapshot(&mut context)?;
-        for (timer, set) in self.timers.take_changed() {
-            match set {
-                true => self.keyed.table.put_timer(&timer),
-                false => self.keyed.table.delete_timer(&timer),
+        let work = logic.before_snapshot(&mut context)?;
+        let keyed = &mut self.keyed;
+        keyed.table.change_timers(self.timers.take_changed());
+        let (keep, stored) = keep(keyed.shelf.clone(), keyed.checkpoints.clone(), id);
+        let alarm = self.alarm.from_elsewhere.clone();
+        let wake = move || {
+            // It fails when the worker is gone; then there is nobody to wake.
+            let _ = alarm.activate();
+        };
+        keyed.table.freeze(&keyed.checkpoints, Beside { work, keep, wake: Box::new(wake) })?;
+        let part = Part {
+            operator: keyed.name.clone(),
+            worker: self.worker,
+            files: Vec::new(),
+            totals: keyed.totals.to_vec(),
+            partitions: Vec::new(),
+        };
+        let mut phases = Phases::default();
+        phases.add(Phase::Held, clock);
+        self.parting = Some(Parting { id, capability, part, stored, phases });
+        self.alarm.here.activate();
+        Ok(())
+    }
+
+    /// Does a slice of the part under way. Returns the answer once it is durable.
+    fn advance_part(&mut self) -> Result<Option<(Capability<Stamp>, Answer)>, Error> {
+        match self.keyed.table.advance()? {
+            Advance::Idle | Advance::Waiting => Ok(None),
+            Advance::More => {
+                self.alarm.here.activate();
+                Ok(None)
             }
+            Advance::Through(taken) => self.answer(&taken),
         }
-        let folder = &self.keyed.checkpoints;
-        let files = self.keyed.table.checkpoint(folder)?;
-        let stored = self.keyed.shelf.put(id, folder, files);
-        std::fs::remove_dir_all(folder).map_err(Error::io("remove", folder))?;
-        match stored {
-            Ok(files) => Ok(Answer::Part {
-                id,
-                part: Part {
-                    operator: self.keyed.name.clone(),
-                    worker: self.worker,
-                    files,
-                    totals: self.keyed.totals.to_vec(),
-                    partitions: Vec::new(),
-                },
-            }),
-            Err(error @ Error::Unavailable(_)) => Ok(Answer::Failed { id, error: error.to_string() }),
-            Err(error) => Err(error),
-        }
+    }
+
+    /// Waits for the part under way, if there is one: another cut is due.
+    fn finish_part(&mut self) -> Result<Option<(Capability<Stamp>, Answer)>, Error> {
+        let taken = self.keyed.table.finish()?;
+        taken.map_or(Ok(None), |taken| self.answer(&taken))
+    }
+
+    fn answer(&mut self, taken: &Taken) -> Result<Option<(Capability<Stamp>, Answer)>, Error> {
+        let Some(mut parting) = self.parting.take() else { return Ok(None) };
+        parting.phases.add_all(&taken.phases);
+        self.keyed.totals.snapshot_part(&parting.phases);
+        parting.answer().map(Some)
     }
 
     /// Lets go of the time that nothing can be emitted at any more.

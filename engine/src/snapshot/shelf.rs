@@ -47,16 +47,16 @@ impl Shelf {
         &mut self,
         snapshot: u64,
         checkpoint: &Path,
-        files: Vec<CheckpointFile>,
+        files: &[CheckpointFile],
     ) -> Result<Vec<StoredFile>, Error> {
         let files: Vec<StoredFile> =
-            files.into_iter().map(|file| self.put_one(snapshot, checkpoint, file)).collect::<Result<_, _>>()?;
+            files.iter().map(|file| self.put_one(snapshot, checkpoint, file)).collect::<Result<_, _>>()?;
         self.stored = files.iter().map(|file| (file.name.clone(), file.clone())).collect();
         Ok(files)
     }
 
-    fn put_one(&self, snapshot: u64, checkpoint: &Path, file: CheckpointFile) -> Result<StoredFile, Error> {
-        let CheckpointFile { name, size, crc32c, lasting } = file;
+    fn put_one(&self, snapshot: u64, checkpoint: &Path, file: &CheckpointFile) -> Result<StoredFile, Error> {
+        let CheckpointFile { name, size, crc32c, lasting } = file.clone();
         let same = |known: &&StoredFile| lasting && (known.size, known.crc32c) == (size, crc32c);
         if let Some(known) = self.stored.get(&name).filter(same) {
             return Ok(known.clone());

@@ -1,5 +1,6 @@
 //! A byte store in memory, for tests, and for jobs whose state is small. Owned here: its one checkpoint file. It makes
-//! the same promises as the store on disk; expired values are dropped when a checkpoint is taken.
+//! the same promises as the store on disk; expired values are dropped when a checkpoint is taken. Reads go on while a
+//! checkpoint is written, writes wait for it.
 //!
 //! The file `entries`: the bytes `KVMEM002`, the CRC32C of all that follows (u32), the number of entries (u64), then for
 //! each its key's length (u32), its value's length (u32), key and value, in ascending order of keys. All integers are
@@ -15,6 +16,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 const FILE: &str = "entries";
 const MAGIC: &[u8; 8] = b"KVMEM002";
@@ -24,14 +27,14 @@ const MAGIC: &[u8; 8] = b"KVMEM002";
 pub struct MemoryStores;
 
 impl Stores for MemoryStores {
-    fn create(&self, folder: &Path) -> Result<Box<dyn ByteStore>, Error> {
+    fn create(&self, folder: &Path) -> Result<Arc<dyn ByteStore>, Error> {
         empty_folder(folder)?;
-        Ok(Box::new(MemoryStore::default()))
+        Ok(Arc::new(MemoryStore::default()))
     }
 
-    fn restore(&self, folder: &Path, checkpoints: &[PathBuf], groups: Range<u16>) -> Result<Box<dyn ByteStore>, Error> {
+    fn restore(&self, folder: &Path, checkpoints: &[PathBuf], groups: Range<u16>) -> Result<Arc<dyn ByteStore>, Error> {
         empty_folder(folder)?;
-        let mut store = MemoryStore::default();
+        let mut all = Entries::new();
         let (first, end) = (group_prefix(KeyGroup(groups.start)), group_prefix(KeyGroup(groups.end)));
         for checkpoint in checkpoints {
             let path = checkpoint.join(FILE);
@@ -39,80 +42,95 @@ impl Stores for MemoryStores {
             let entries = parse(&bytes)
                 .map_err(|what| Error::Corrupt(format!("{}: {what}; restore another snapshot", path.display())))?;
             let owned = entries.into_iter().filter(|(key, _)| (&first[..]..&end[..]).contains(key));
-            store.entries.extend(owned.map(|(key, value)| (key.to_vec(), value.to_vec())));
+            all.extend(owned.map(|(key, value)| (key.to_vec(), value.to_vec())));
         }
-        Ok(Box::new(store))
+        Ok(Arc::new(MemoryStore { entries: RwLock::new(all), expiry: AtomicU64::new(0) }))
     }
 }
+
+type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Entries of one operator on one worker, in memory.
 #[derive(Debug, Default)]
 struct MemoryStore {
-    entries: BTreeMap<Vec<u8>, Vec<u8>>,
-    expiry: Stamp,
+    entries: RwLock<Entries>,
+    expiry: AtomicU64,
 }
 
 impl ByteStore for MemoryStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.entries.get(key).cloned())
+        Ok(self.reading().get(key).cloned())
     }
 
     fn get_sorted(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, Error> {
-        keys.iter().map(|key| self.get(key)).collect()
+        let entries = self.reading();
+        Ok(keys.iter().map(|key| entries.get(*key).cloned()).collect())
     }
 
-    fn write(&mut self, writes: Writes) -> Result<(), Error> {
-        for (key, value) in writes.entries {
+    fn write(&self, writes: &Writes) -> Result<(), Error> {
+        let mut entries = self.writing();
+        for (key, value) in &writes.entries {
             match value {
-                Some(value) => self.entries.insert(key, value),
-                None => self.entries.remove(&key),
+                Some(value) => entries.insert(key.clone(), value.clone()),
+                None => entries.remove(key),
             };
         }
         Ok(())
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
-        let from = self.entries.range::<[u8], _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
+        let entries = self.reading();
+        let from = entries.range::<[u8], _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
         for (key, value) in from.take_while(|(key, _)| key.starts_with(prefix)) {
             visit(key, value)?;
         }
         Ok(())
     }
 
-    fn checkpoint(&mut self, folder: &Path) -> Result<Vec<CheckpointFile>, Error> {
-        let expiry = self.expiry;
-        self.entries.retain(|_, value| codec::touched(value).is_none_or(|touched| touched >= expiry));
-        let bytes = self.to_bytes();
+    fn cut(&self, folder: &Path) -> Result<(), Error> {
         fs::create_dir(folder).map_err(Error::io("create", folder))?;
+        let expiry = self.expiry.load(Ordering::Relaxed);
+        self.writing().retain(|_, value| codec::touched(value).is_none_or(|touched| touched >= expiry));
+        let bytes = to_bytes(&self.reading());
         let path = folder.join(FILE);
         let mut file = File::create_new(&path).map_err(Error::io("create", &path))?;
-        file.write_all(&bytes).map_err(Error::io("write", &path))?;
-        file.sync_all().map_err(Error::io("sync", &path))?;
-        sync(folder)?;
-        sync_parent(folder)?;
+        file.write_all(&bytes).map_err(Error::io("write", &path))
+    }
+
+    fn settle(&self, folder: &Path) -> Result<Vec<CheckpointFile>, Error> {
+        let path = folder.join(FILE);
+        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
         let (size, crc32c) = (bytes.len() as u64, crc32c::crc32c(&bytes));
         Ok(vec![CheckpointFile { name: FILE.to_owned(), size, crc32c, lasting: false }])
     }
 
-    fn expire_before(&mut self, stamp: Stamp) {
-        self.expiry = self.expiry.max(stamp);
+    fn expire_before(&self, stamp: Stamp) {
+        self.expiry.fetch_max(stamp, Ordering::Relaxed);
     }
 }
 
 impl MemoryStore {
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = [&MAGIC[..], &[0; 4]].concat();
-        bytes.extend_from_slice(&(self.entries.len() as u64).to_le_bytes());
-        for (key, value) in &self.entries {
-            bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(key);
-            bytes.extend_from_slice(value);
-        }
-        let (head, content) = bytes.split_at_mut(MAGIC.len() + 4);
-        head[MAGIC.len()..].copy_from_slice(&crc32c::crc32c(content).to_le_bytes());
-        bytes
+    fn reading(&self) -> RwLockReadGuard<'_, Entries> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn writing(&self) -> RwLockWriteGuard<'_, Entries> {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn to_bytes(entries: &Entries) -> Vec<u8> {
+    let mut bytes = [&MAGIC[..], &[0; 4]].concat();
+    bytes.extend_from_slice(&(entries.len() as u64).to_le_bytes());
+    for (key, value) in entries {
+        bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(key);
+        bytes.extend_from_slice(value);
+    }
+    let (head, content) = bytes.split_at_mut(MAGIC.len() + 4);
+    head[MAGIC.len()..].copy_from_slice(&crc32c::crc32c(content).to_le_bytes());
+    bytes
 }
 
 /// Key and value within a file's bytes.
@@ -156,30 +174,13 @@ pub(super) fn empty_folder(folder: &Path) -> Result<(), Error> {
     }
 }
 
-/// Makes a file's content, or a folder's names, survive a power cut.
-pub(super) fn sync(path: &Path) -> Result<(), Error> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(Error::io("sync", path))
-}
-
-/// Makes the name of `path` itself survive a power cut.
-pub(super) fn sync_parent(path: &Path) -> Result<(), Error> {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => sync(Path::new(".")),
-        Some(parent) => sync(parent),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_damaged_byte_and_every_truncation_of_a_checkpoint_is_noticed() {
-        let mut store = MemoryStore::default();
-        store.entries.insert(vec![0, 1, 2], vec![3; 5]);
-        store.entries.insert(vec![0, 2], Vec::new());
-        let bytes = store.to_bytes();
+        let bytes = to_bytes(&Entries::from([(vec![0, 1, 2], vec![3; 5]), (vec![0, 2], Vec::new())]));
         assert_eq!(parse(&bytes).unwrap(), [(&[0, 1, 2][..], &[3; 5][..]), (&[0, 2], &[])]);
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
@@ -192,15 +193,15 @@ mod tests {
     #[test]
     fn expired_values_are_gone_after_a_checkpoint() {
         let scratch = tempfile::tempdir().unwrap();
-        let mut store = MemoryStore::default();
+        let store = MemoryStore::default();
         for (key, touched) in [(b"\0\0a", 9), (b"\0\0b", 10)] {
             let mut value = Vec::new();
             codec::encode(&crate::state::conformance::Sample(Vec::new()), touched, &mut value).unwrap();
-            store.entries.insert(key.to_vec(), value);
+            store.writing().insert(key.to_vec(), value);
         }
-        store.entries.insert(b"\0\0c".to_vec(), Vec::new());
+        store.writing().insert(b"\0\0c".to_vec(), Vec::new());
         store.expire_before(10);
         store.checkpoint(&scratch.path().join("one")).unwrap();
-        assert_eq!(store.entries.keys().collect::<Vec<_>>(), [b"\0\0b", b"\0\0c"]);
+        assert_eq!(store.reading().keys().collect::<Vec<_>>(), [b"\0\0b", b"\0\0c"]);
     }
 }

@@ -1,9 +1,9 @@
-//! The byte store on disk, and the only file that names RocksDB. Owned here: its options, how its checkpoints become
-//! durable, and how shards of earlier checkpoints become a store. RocksDB serves as a cache of the last snapshot that
+//! The byte store on disk, and the only file that names RocksDB. Owned here: its options, how checkpoints are
+//! taken, and how shards of earlier checkpoints become a store. RocksDB serves as a cache of the last snapshot that
 //! is larger than memory: it has no write-ahead log, and nothing in its folder is worth more than the snapshot.
 
 use super::codec;
-use super::memory::{empty_folder, sync, sync_parent};
+use super::memory::empty_folder;
 use super::store::{ByteStore, CheckpointFile, Stores, Visit, Writes, group_prefix};
 use crate::error::Error;
 use crate::key::{KeyGroup, Map};
@@ -21,8 +21,8 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The name of the one column family, fixed by RocksDB.
 const FAMILY: &str = "default";
@@ -110,7 +110,7 @@ impl RocksStores {
         let options = self.options(&expiry);
         let family = ColumnFamilyDescriptor::new(FAMILY, options.clone());
         let db = DB::open_cf_descriptors(&options, folder, [family]).map_err(failed("open", folder))?;
-        Ok(RocksStore { db, folder: folder.to_owned(), expiry, tables: Map::default() })
+        Ok(RocksStore { db, folder: folder.to_owned(), expiry, tables: Mutex::default() })
     }
 
     /// A checkpoint as a database that is only read.
@@ -120,25 +120,25 @@ impl RocksStores {
 }
 
 impl Stores for RocksStores {
-    fn create(&self, folder: &Path) -> Result<Box<dyn ByteStore>, Error> {
+    fn create(&self, folder: &Path) -> Result<Arc<dyn ByteStore>, Error> {
         empty_folder(folder)?;
-        Ok(Box::new(self.open(folder)?))
+        Ok(Arc::new(self.open(folder)?))
     }
 
-    fn restore(&self, folder: &Path, checkpoints: &[PathBuf], groups: Range<u16>) -> Result<Box<dyn ByteStore>, Error> {
+    fn restore(&self, folder: &Path, checkpoints: &[PathBuf], groups: Range<u16>) -> Result<Arc<dyn ByteStore>, Error> {
         empty_folder(folder)?;
         let range = group_prefix(KeyGroup(groups.start))..group_prefix(KeyGroup(groups.end));
         if let [checkpoint] = checkpoints
             && lies_within(&self.open_checkpoint(checkpoint)?, checkpoint, &range)?
         {
             adopt(checkpoint, folder)?;
-            return Ok(Box::new(self.open(folder)?));
+            return Ok(Arc::new(self.open(folder)?));
         }
         let store = self.open(folder)?;
         for checkpoint in checkpoints {
             store.copy(&self.open_checkpoint(checkpoint)?, checkpoint, &range)?;
         }
-        Ok(Box::new(store))
+        Ok(Arc::new(store))
     }
 }
 
@@ -148,8 +148,8 @@ struct RocksStore {
     folder: PathBuf,
     expiry: Arc<AtomicU64>,
     /// The table files that the last checkpoint held. A table never changes, and within the life of a store no name
-    /// is used twice, so that it is read and synced for one checkpoint only.
-    tables: Map<String, CheckpointFile>,
+    /// is used twice, so that it is read for one checkpoint only.
+    tables: Mutex<Map<String, CheckpointFile>>,
 }
 
 impl ByteStore for RocksStore {
@@ -163,9 +163,9 @@ impl ByteStore for RocksStore {
         values.into_iter().map(|value| value.map(owned).map_err(failed("read", &self.folder))).collect()
     }
 
-    fn write(&mut self, writes: Writes) -> Result<(), Error> {
+    fn write(&self, writes: &Writes) -> Result<(), Error> {
         let mut batch = WriteBatch::default();
-        for (key, value) in writes.entries {
+        for (key, value) in &writes.entries {
             match value {
                 Some(value) => batch.put(key, value),
                 None => batch.delete(key),
@@ -180,34 +180,33 @@ impl ByteStore for RocksStore {
         visit_all(&self.db, reading, &self.folder, visit)
     }
 
-    fn checkpoint(&mut self, folder: &Path) -> Result<Vec<CheckpointFile>, Error> {
+    fn cut(&self, folder: &Path) -> Result<(), Error> {
         Checkpoint::new(&self.db)
             .and_then(|checkpoint| checkpoint.create_checkpoint(folder))
             .map_err(failed("write a checkpoint of", &self.folder))?;
-        self.refuse_background_errors()?;
+        self.refuse_background_errors()
+    }
+
+    fn settle(&self, folder: &Path) -> Result<Vec<CheckpointFile>, Error> {
+        let mut known = std::mem::take(&mut *self.tables.lock().unwrap_or_else(PoisonError::into_inner));
         let mut tables = Map::default();
         let mut files = Vec::new();
         for name in file_names(folder)? {
             let path = folder.join(&name);
-            let file = match self.tables.remove(&name) {
+            let file = match known.remove(&name) {
                 Some(known) => known,
-                None => {
-                    sync(&path)?;
-                    describe(&path, name)?
-                }
+                None => describe(&path, name)?,
             };
             if is_table(&path) {
                 tables.insert(file.name.clone(), file.clone());
             }
             files.push(file);
         }
-        self.tables = tables;
-        sync(folder)?;
-        sync_parent(folder)?;
+        *self.tables.lock().unwrap_or_else(PoisonError::into_inner) = tables;
         Ok(files)
     }
 
-    fn expire_before(&mut self, stamp: Stamp) {
+    fn expire_before(&self, stamp: Stamp) {
         self.expiry.fetch_max(stamp, Ordering::Relaxed);
     }
 }
@@ -365,10 +364,10 @@ mod tests {
         bytes
     }
 
-    fn put(store: &mut RocksStore, keys: Range<u32>, touched: Stamp) {
+    fn put(store: &RocksStore, keys: Range<u32>, touched: Stamp) {
         let key = |n: u32| [&[0, n as u8][..], &n.to_be_bytes()].concat();
         let entries = keys.map(|n| (key(n), Some(value(touched)))).collect();
-        store.write(Writes { entries }).unwrap();
+        store.write(&Writes { entries }).unwrap();
     }
 
     fn count(store: &dyn ByteStore) -> usize {
@@ -384,15 +383,15 @@ mod tests {
     #[test]
     fn a_compaction_drops_expired_values_and_nothing_else() {
         let scratch = tempfile::tempdir().unwrap();
-        let mut store = stores().open(scratch.path()).unwrap();
-        put(&mut store, 0..100, 9);
-        put(&mut store, 100..150, 10);
-        store.write(Writes { entries: vec![(vec![0, 0, 1], Some(Vec::new()))] }).unwrap();
+        let store = stores().open(scratch.path()).unwrap();
+        put(&store, 0..100, 9);
+        put(&store, 100..150, 10);
+        store.write(&Writes { entries: vec![(vec![0, 0, 1], Some(Vec::new()))] }).unwrap();
         store.db.compact_range(None::<&[u8]>, None::<&[u8]>);
         assert_eq!(count(&store), 151);
         store.expire_before(10);
         store.expire_before(3);
-        put(&mut store, 0..1, 11);
+        put(&store, 0..1, 11);
         store.db.flush().unwrap();
         store.db.compact_range(None::<&[u8]>, None::<&[u8]>);
         assert_eq!(count(&store), 52);
@@ -403,15 +402,15 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let folder = |name: &str| scratch.path().join(name);
         let inode = |path: PathBuf| fs::metadata(path).unwrap().ino();
-        let mut store = stores().open(&folder("store")).unwrap();
-        put(&mut store, 0..100, 1);
+        let store = stores().open(&folder("store")).unwrap();
+        put(&store, 0..100, 1);
         let one = store.checkpoint(&folder("one")).unwrap();
         let table = one.iter().find(|file| is_table(Path::new(&file.name))).unwrap().clone();
-        assert_eq!(store.tables[&table.name], table);
+        assert_eq!(store.tables.lock().unwrap()[&table.name], table);
 
         // A lie in the cache comes back, so the file is not read again.
-        store.tables.get_mut(&table.name).unwrap().crc32c ^= 1;
-        put(&mut store, 100..200, 2);
+        store.tables.lock().unwrap().get_mut(&table.name).unwrap().crc32c ^= 1;
+        put(&store, 100..200, 2);
         let two = store.checkpoint(&folder("two")).unwrap();
         assert_eq!(two.iter().find(|file| file.name == table.name).unwrap().crc32c, table.crc32c ^ 1);
 
@@ -425,8 +424,8 @@ mod tests {
     fn a_damaged_table_is_corrupt_and_names_the_folder() {
         let scratch = tempfile::tempdir().unwrap();
         let (live, copy) = (scratch.path().join("live"), scratch.path().join("copy"));
-        let mut store = stores().open(&live).unwrap();
-        put(&mut store, 0..100, 1);
+        let store = stores().open(&live).unwrap();
+        put(&store, 0..100, 1);
         let files = store.checkpoint(&copy).unwrap();
         drop(store);
         let table = copy.join(&files.iter().find(|file| is_table(Path::new(&file.name))).unwrap().name);
@@ -447,8 +446,8 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_written_is_unavailable() {
         let scratch = tempfile::tempdir().unwrap();
-        let mut store = stores().open(&scratch.path().join("store")).unwrap();
-        put(&mut store, 0..10, 1);
+        let store = stores().open(&scratch.path().join("store")).unwrap();
+        put(&store, 0..10, 1);
         fs::remove_dir_all(scratch.path().join("store")).unwrap();
         let error = store.checkpoint(&scratch.path().join("copy")).unwrap_err();
         assert!(matches!(&error, Error::Unavailable(text) if text.contains("store")), "{error}");

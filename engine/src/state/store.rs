@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::key::KeyGroup;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Puts and deletes that take effect together. Later ones win over earlier ones of the same key.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +18,9 @@ pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), Error> + 'a;
 
 /// Ordered bytes to bytes, owned by one operator on one worker. Every key starts with its key group, two bytes big
 /// endian. Checked by [`super::conformance`].
-pub trait ByteStore: Send {
+///
+/// One thread takes checkpoints while another reads and writes; neither waits for the other longer than a lock takes.
+pub trait ByteStore: Send + Sync {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
 
@@ -25,17 +28,27 @@ pub trait ByteStore: Send {
     fn get_sorted(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, Error>;
 
     /// Applies writes, all or none.
-    fn write(&mut self, writes: Writes) -> Result<(), Error>;
+    fn write(&self, writes: &Writes) -> Result<(), Error>;
 
     /// Visits all entries whose key starts with `prefix`, in ascending order of keys.
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error>;
 
-    /// Writes a copy of the store as it is now into `folder`, which must not exist; its parent must. The copy is
-    /// durable when this returns, and later writes do not show in it. Returns the copy's files.
-    fn checkpoint(&mut self, folder: &Path) -> Result<Vec<CheckpointFile>, Error>;
+    /// Makes a copy of the store as it is now in `folder`, which must not exist; its parent must. What is written
+    /// before the call is in it, what is written after it returned is not, and what is written meanwhile is in it whole
+    /// or not at all. The copy is no checkpoint before it was settled.
+    fn cut(&self, folder: &Path) -> Result<(), Error>;
+
+    /// The files that [`ByteStore::cut`] left in `folder`, read for their checksums. Who keeps them makes them durable.
+    fn settle(&self, folder: &Path) -> Result<Vec<CheckpointFile>, Error>;
+
+    /// [`ByteStore::cut`], then [`ByteStore::settle`].
+    fn checkpoint(&self, folder: &Path) -> Result<Vec<CheckpointFile>, Error> {
+        self.cut(folder)?;
+        self.settle(folder)
+    }
 
     /// From now on, values last touched before this point of event time (see [`super::codec`]) may be dropped.
-    fn expire_before(&mut self, stamp: crate::time::Stamp);
+    fn expire_before(&self, stamp: crate::time::Stamp);
 }
 
 /// One file of a checkpoint.
@@ -54,11 +67,11 @@ pub struct CheckpointFile {
 /// Opens stores of one kind. One per job, shared by its workers.
 pub trait Stores: Send + Sync {
     /// An empty store that lives in `folder`, which is created. What was there is removed.
-    fn create(&self, folder: &Path) -> Result<Box<dyn ByteStore>, Error>;
+    fn create(&self, folder: &Path) -> Result<Arc<dyn ByteStore>, Error>;
 
     /// A store in `folder` that holds, of the given checkpoints, the entries whose key group is in `groups`. The
     /// checkpoints are not changed, and no two of them hold the same group. What was in `folder` is removed.
-    fn restore(&self, folder: &Path, checkpoints: &[PathBuf], groups: Range<u16>) -> Result<Box<dyn ByteStore>, Error>;
+    fn restore(&self, folder: &Path, checkpoints: &[PathBuf], groups: Range<u16>) -> Result<Arc<dyn ByteStore>, Error>;
 }
 
 /// The first two bytes of every key of a group.

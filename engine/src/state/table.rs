@@ -4,21 +4,28 @@
 //!
 //! A hit costs one lookup by the key's hash and no allocation. Changed rows stay in memory until they are evicted, the
 //! table is flushed or a checkpoint is taken; the store in between is behind, which is as it should be: the last
-//! snapshot is what survives. After an error the table is not to be used any further.
+//! snapshot is what survives. A checkpoint is taken beside the flow, see [`frozen`]. After an error the table is not to
+//! be used any further.
 
+mod background;
+pub mod frozen;
 mod layout;
 mod slots;
 #[cfg(test)]
 mod tests;
 
-use super::store::{ByteStore, CheckpointFile, Writes};
+use super::store::{ByteStore, Writes};
 use super::{Row, RowKey, Timer, codec};
 use crate::error::Error;
+use crate::fault::{Faults, Planted};
 use crate::key::{GROUPS, KeyGroup};
+use crate::limits::{BESIDE_MIN, BESIDE_SHARE};
 use crate::time::{Micros, Stamp};
+pub use background::{Beside, Keep, Wake, Work};
+use frozen::UnderWay;
 use slots::{Entry, Slots};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::sync::Arc;
 
 /// The size at which a batch of changes goes to the store.
 const BATCH_BYTES: usize = 4 << 20;
@@ -47,31 +54,39 @@ pub struct Counters {
 /// Between two calls of [`Table::end_step`] lies a step. What a step touches stays in memory until it ends, also beyond
 /// the budget: who calls must bound how many rows a step touches. Afterwards the table is within its budget again.
 pub struct Table<R: Row> {
-    store: Box<dyn ByteStore>,
+    /// Before the store, so that its thread has ended when the store is closed.
+    under_way: Option<UnderWay>,
+    store: Arc<dyn ByteStore>,
     slots: Slots<R>,
     budget: usize,
+    /// The most that may lie beside the rows while a checkpoint is under way, on each of its two ways.
+    beside_max: usize,
     now: Micros,
     step: u64,
     /// The slots that this step has used.
     stepped: Vec<u32>,
-    /// Timers that the store has yet to hear of, by key: set or cleared.
-    timers: BTreeMap<Vec<u8>, bool>,
+    /// Timers that the store has yet to hear of: set or cleared.
+    timers: BTreeMap<Timer, bool>,
     counters: Counters,
+    faults: Faults,
 }
 
 impl<R: Row> Table<R> {
     /// A table over a store, at the beginning of time, with nothing in memory. `budget_bytes` bounds the rows in memory
-    /// between steps.
-    pub fn new(store: Box<dyn ByteStore>, budget_bytes: usize) -> Self {
+    /// between steps; while a checkpoint is under way a share of it, see [`BESIDE_SHARE`], may lie beside them.
+    pub fn new(store: Arc<dyn ByteStore>, budget_bytes: usize) -> Self {
         Table {
+            under_way: None,
             store,
             slots: Slots::new(),
             budget: budget_bytes,
+            beside_max: (budget_bytes / BESIDE_SHARE).max(BESIDE_MIN),
             now: Micros::ZERO,
             step: 1,
             stepped: Vec::new(),
             timers: BTreeMap::new(),
             counters: Counters::default(),
+            faults: Faults::default(),
         }
     }
 
@@ -111,6 +126,9 @@ impl<R: Row> Table<R> {
     /// As [`Table::prefetch`].
     pub fn write(&mut self, key: RowKey<'_>) -> Result<&mut Option<R>, Error> {
         let at = self.locate(key)?;
+        if self.slots.is_frozen(at) && !self.faults.has(Planted::CopiesNothing) {
+            self.preserve(at)?;
+        }
         let slot = self.slots.mark_dirty(at);
         slot.touched = self.now.stamp();
         Ok(&mut slot.row)
@@ -125,37 +143,31 @@ impl<R: Row> Table<R> {
             self.slots.settle(at);
         }
         self.step += 1;
-        if let Some(ttl) = R::TTL {
+        if let Some(ttl) = R::TTL
+            && self.is_open(Planted::ExpiresEarly)
+        {
             self.store.expire_before(self.now.minus(ttl).stamp());
         }
-        if self.timers.len() > TIMERS_MAX {
+        if self.timers.len() > TIMERS_MAX && self.is_open(Planted::WritesEarly) {
             self.flush_timers()?;
         }
-        self.evict()
+        self.evict()?;
+        self.make_room()
     }
 
-    /// Tells the store of all changes.
+    /// Tells the store of all changes. While a checkpoint is under way this waits until its files exist.
     ///
     /// # Errors
     /// As [`Table::end_step`].
     pub fn flush(&mut self) -> Result<(), Error> {
+        self.wait_until_open()?;
         let mut batch = Batch::default();
         while let Some(&at) = self.slots.dirty().last() {
-            batch.push(self.slots.get(at).entry()?, &mut *self.store)?;
+            batch.push(self.slots.get(at).entry()?, &*self.store)?;
             self.slots.mark_stored(at);
         }
-        batch.write(&mut *self.store)?;
+        batch.write(&*self.store)?;
         self.flush_timers()
-    }
-
-    /// Writes the state as it is now into `folder`, which must not exist; its parent must. See
-    /// [`ByteStore::checkpoint`].
-    ///
-    /// # Errors
-    /// As [`Table::end_step`].
-    pub fn checkpoint(&mut self, folder: &Path) -> Result<Vec<CheckpointFile>, Error> {
-        self.flush()?;
-        self.store.checkpoint(folder)
     }
 
     /// Visits all rows that have not expired, in order of group, then name. They do not come into memory. An error of
@@ -179,12 +191,21 @@ impl<R: Row> Table<R> {
 
     /// Keeps a timer. The store hears of it with the next flush.
     pub fn put_timer(&mut self, timer: &Timer) {
-        self.timers.insert(layout::timer_key(timer), true);
+        self.timers.insert(timer.clone(), true);
     }
 
     /// Forgets a timer. The store hears of it with the next flush.
     pub fn delete_timer(&mut self, timer: &Timer) {
-        self.timers.insert(layout::timer_key(timer), false);
+        self.timers.insert(timer.clone(), false);
+    }
+
+    /// Keeps the timers that are set (`true`) and forgets those that are cleared. The store hears of it with the next
+    /// flush.
+    pub fn change_timers(&mut self, mut changes: BTreeMap<Timer, bool>) {
+        match self.timers.is_empty() {
+            true => self.timers = changes,
+            false => self.timers.append(&mut changes),
+        }
     }
 
     /// All timers kept, in order of time, group, name and tag.
@@ -192,25 +213,22 @@ impl<R: Row> Table<R> {
     /// # Errors
     /// Those of the store, and [`Error::Corrupt`] for a key that is not one of a timer.
     pub fn timers(&self) -> Result<Vec<Timer>, Error> {
-        let mut keys = BTreeSet::new();
+        let mut timers = BTreeSet::new();
+        let unreadable = || Error::Corrupt("a stored timer's key is cut off; restore an earlier snapshot".to_owned());
         for group in (0..GROUPS).map(KeyGroup) {
             self.store.scan(&layout::timer_prefix(group), &mut |key, _| {
-                keys.insert(key.to_vec());
+                timers.insert(layout::timer(key).ok_or_else(unreadable)?);
                 Ok(())
             })?;
         }
-        for (key, &set) in &self.timers {
-            if set {
-                keys.insert(key.clone())
-            } else {
-                keys.remove(key)
+        let flying = self.under_way.iter().flat_map(UnderWay::timers);
+        for (timer, set) in flying.chain(self.timers.iter().map(|(timer, set)| (timer, *set))) {
+            match set {
+                true => timers.insert(timer.clone()),
+                false => timers.remove(timer),
             };
         }
-        let unreadable = || Error::Corrupt("a stored timer's key is cut off; restore an earlier snapshot".to_owned());
-        let mut timers =
-            keys.iter().map(|key| layout::timer(key).ok_or_else(unreadable)).collect::<Result<Vec<_>, _>>()?;
-        timers.sort_unstable();
-        Ok(timers)
+        Ok(timers.into_iter().collect())
     }
 
     /// What this table has done, and what it holds.
@@ -233,7 +251,10 @@ impl<R: Row> Table<R> {
             self.stepped.push(at);
         }
         if slot.row.is_some() && has_expired::<R>(slot.touched, self.now) {
-            slot.row = None;
+            if self.slots.is_frozen(at) {
+                self.preserve(at)?; // it has not expired at the cut
+            }
+            self.slots.get_mut(at).row = None;
         }
         Ok(at)
     }
@@ -241,8 +262,17 @@ impl<R: Row> Table<R> {
     fn load(&mut self, key: RowKey<'_>) -> Result<u32, Error> {
         let mut store_key = Vec::new();
         layout::push_row_key(key.group, key.bytes, &mut store_key);
-        let value = self.store.get(&store_key)?;
-        self.admit(key, value.as_deref())
+        let loaded = match self.beside(&store_key)? {
+            Some(loaded) => loaded,
+            None => Loaded::decode(self.store.get(&store_key)?.as_deref())?,
+        };
+        Ok(self.admit(key, loaded))
+    }
+
+    /// The row of a key of the store, if the store has yet to hear of it.
+    fn beside(&self, store_key: &[u8]) -> Result<Option<Loaded<R>>, Error> {
+        let Some(under_way) = &self.under_way else { return Ok(None) };
+        under_way.find(store_key, self.faults.has(Planted::ForgetsFlying)).map(Loaded::decode).transpose()
     }
 
     /// Reads rows in one go. `keys` ascend by group and name, and none is in memory.
@@ -254,23 +284,28 @@ impl<R: Row> Table<R> {
             ends.push(bytes.len());
         }
         let store_keys: Vec<_> = ends.windows(2).map(|ends| &bytes[ends[0]..ends[1]]).collect();
-        for (key, value) in keys.iter().zip(self.store.get_sorted(&store_keys)?) {
-            self.admit(*key, value.as_deref())?;
+        let beside = store_keys.iter().map(|key| self.beside(key)).collect::<Result<Vec<_>, _>>()?;
+        let asked: Vec<_> =
+            store_keys.iter().zip(&beside).filter(|(_, beside)| beside.is_none()).map(|(key, _)| *key).collect();
+        let mut answers = self.store.get_sorted(&asked)?.into_iter();
+        for (key, beside) in keys.iter().zip(beside) {
+            let loaded = match beside {
+                Some(loaded) => loaded,
+                None => Loaded::decode(answers.next().flatten().as_deref())?,
+            };
+            self.admit(*key, loaded);
         }
         Ok(())
     }
 
     /// Takes what the store holds of a row into memory and into this step, also that it holds nothing.
-    fn admit(&mut self, key: RowKey<'_>, value: Option<&[u8]>) -> Result<u32, Error> {
+    fn admit(&mut self, key: RowKey<'_>, loaded: Loaded<R>) -> u32 {
         self.counters.misses += 1;
-        let (row, touched) = match value {
-            Some(value) => codec::decode(value).map(|(row, touched)| (Some(row), touched))?,
-            None => (None, 0),
-        };
-        let at = self.slots.insert(key, row, touched, value.is_some());
+        let stored = loaded.row.is_some();
+        let at = self.slots.insert(key, loaded.row, loaded.touched, stored);
         self.slots.get_mut(at).step = self.step;
         self.stepped.push(at);
-        Ok(at)
+        at
     }
 
     fn evict(&mut self) -> Result<(), Error> {
@@ -278,20 +313,43 @@ impl<R: Row> Table<R> {
         while self.slots.held() > self.budget
             && let Some(at) = self.slots.victim()
         {
+            if self.slots.is_frozen(at) {
+                self.preserve(at)?;
+            }
+            let dirty = self.slots.is_dirty(at);
             let slot = self.slots.remove(at);
             self.counters.evictions += 1;
-            if slot.is_dirty() {
-                batch.push(slot.entry()?, &mut *self.store)?;
+            let Some(entry) = (if dirty { slot.entry()? } else { None }) else { continue };
+            let open = self.is_open(Planted::WritesEarly);
+            match &mut self.under_way {
+                Some(under_way) if !open => {
+                    under_way.park(entry);
+                    continue;
+                }
+                Some(under_way) => under_way.forget(&entry.0),
+                None => {}
             }
+            batch.push(Some(entry), &*self.store)?;
         }
         self.slots.shrink();
-        batch.write(&mut *self.store)
+        batch.write(&*self.store)
     }
 
     fn flush_timers(&mut self) -> Result<(), Error> {
-        let timers = std::mem::take(&mut self.timers);
-        let entries = timers.into_iter().map(|(key, set)| (key, set.then(Vec::new))).collect();
-        self.store.write(Writes { entries })
+        background::write_timers(&*self.store, &std::mem::take(&mut self.timers))
+    }
+}
+
+/// What the store holds of a row, or will hold.
+struct Loaded<R> {
+    row: Option<R>,
+    touched: Stamp,
+}
+
+impl<R: Row> Loaded<R> {
+    fn decode(value: Option<&[u8]>) -> Result<Self, Error> {
+        let decoded = value.map(codec::decode).transpose()?;
+        Ok(decoded.map_or(Loaded { row: None, touched: 0 }, |(row, touched)| Loaded { row: Some(row), touched }))
     }
 }
 
@@ -308,7 +366,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn push(&mut self, entry: Option<Entry>, store: &mut dyn ByteStore) -> Result<(), Error> {
+    fn push(&mut self, entry: Option<Entry>, store: &dyn ByteStore) -> Result<(), Error> {
         let Some((key, value)) = entry else { return Ok(()) };
         self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
         self.entries.push((key, value));
@@ -316,12 +374,12 @@ impl Batch {
     }
 
     /// Writes what has been collected. In order of keys, which is what a store takes up fastest.
-    fn write(&mut self, store: &mut dyn ByteStore) -> Result<(), Error> {
+    fn write(&mut self, store: &dyn ByteStore) -> Result<(), Error> {
         if self.entries.is_empty() {
             return Ok(());
         }
         let Batch { mut entries, .. } = std::mem::take(self);
         entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        store.write(Writes { entries })
+        store.write(&Writes { entries })
     }
 }

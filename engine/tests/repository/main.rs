@@ -130,8 +130,8 @@ impl<'a> Run<'a> {
             let crc32c = crc32c::crc32c(content.as_bytes());
             CheckpointFile { name: (*name).to_owned(), size: content.len() as u64, crc32c, lasting: *lasting }
         };
-        let files = files.iter().map(describe).collect();
-        let files = self.shelf.put(id, &folder, files).unwrap();
+        let files: Vec<CheckpointFile> = files.iter().map(describe).collect();
+        let files = self.shelf.put(id, &folder, &files).unwrap();
         let part = Part { operator: "count".to_owned(), worker: 0, files, totals: vec![at], partitions: Vec::new() };
         Manifest::of(Cut { id, generation: self.restore.generation, at, complete: false }, &job(), [part])
     }

@@ -16,21 +16,19 @@ fn whole(partitions: &[Vec<String>], variant: &Variant) -> (String, String) {
     output(folder.path())
 }
 
-/// In how many of some seeds `run` differs with the fault from the undisturbed run without it; without it in none.
-fn differences(
+/// Whether `run` differs, with the fault, from the undisturbed run without it; without it it never does. A fault need
+/// not show each time, as threads race: the first seed of 64 with which it does is enough.
+fn is_noticed(
     fault: Planted,
     shape: Shape,
     run: impl Fn(u64, &[Vec<String>], Option<Planted>) -> (String, String),
-) -> usize {
-    let seeds = 0..8;
-    seeds
-        .filter(|seed| {
-            let partitions = scatter(&lines(&stream(*seed, shape)), 3, *seed);
-            let expected = whole(&partitions, &Variant::default());
-            assert_eq!(run(*seed, &partitions, None), expected, "seed {seed}: differs without a fault");
-            run(*seed, &partitions, Some(fault)) != expected
-        })
-        .count()
+) -> bool {
+    (0..64).any(|seed| {
+        let partitions = scatter(&lines(&stream(seed, shape)), 3, seed);
+        let expected = whole(&partitions, &Variant::default());
+        assert_eq!(run(seed, &partitions, None), expected, "seed {seed}: differs without a fault");
+        run(seed, &partitions, Some(fault)) != expected
+    })
 }
 
 /// Runs with frequent snapshots, stops or crashes once, and goes on.
@@ -46,25 +44,25 @@ fn interrupted(partitions: &[Vec<String>], first: Variant, second: Variant) -> (
 
 #[test]
 fn limits_applied_without_waiting_for_their_frontier_are_noticed() {
-    let found = differences(Planted::IgnoresLastInput, DENSE, |_, partitions, planted| {
+    let noticed = is_noticed(Planted::IgnoresLastInput, DENSE, |_, partitions, planted| {
         whole(partitions, &Variant { workers: 2, block: 20, planted, ..Variant::default() })
     });
-    assert!(found > 0, "0 of 8 runs differ");
+    assert!(noticed, "0 of 64 runs differ");
 }
 
 #[test]
 fn limits_that_are_not_sent_again_are_noticed() {
-    let found = differences(Planted::SendsNothingAgain, DENSE, |_, partitions, planted| {
+    let noticed = is_noticed(Planted::SendsNothingAgain, DENSE, |_, partitions, planted| {
         let first =
             Variant { block: 10, snapshot_every: Duration::from_millis(1), crash_after: 1_200, ..Variant::default() };
         interrupted(partitions, first, Variant { workers: 2, planted, ..Variant::default() })
     });
-    assert!(found > 0, "0 of 8 runs differ");
+    assert!(noticed, "0 of 64 runs differ");
 }
 
 #[test]
 fn a_snapshot_taken_before_the_frontier_has_passed_it_is_noticed() {
-    let found = differences(Planted::SnapshotsEarly, DENSE, |_, partitions, planted| {
+    let noticed = is_noticed(Planted::SnapshotsEarly, DENSE, |_, partitions, planted| {
         let first = Variant {
             block: 10,
             snapshot_every: Duration::from_millis(1),
@@ -74,13 +72,13 @@ fn a_snapshot_taken_before_the_frontier_has_passed_it_is_noticed() {
         };
         interrupted(partitions, first, Variant { workers: 2, planted, ..Variant::default() })
     });
-    assert!(found > 0, "0 of 8 runs differ");
+    assert!(noticed, "0 of 64 runs differ");
 }
 
 #[test]
 fn records_judged_in_another_order_are_noticed() {
-    let found = differences(Planted::JudgesOutOfOrder, LATE, |_, partitions, planted| {
+    let noticed = is_noticed(Planted::JudgesOutOfOrder, LATE, |_, partitions, planted| {
         whole(partitions, &Variant { workers: 2, block: 20, planted, ..Variant::default() })
     });
-    assert!(found > 0, "0 of 8 runs differ");
+    assert!(noticed, "0 of 64 runs differ");
 }

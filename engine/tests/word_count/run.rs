@@ -5,13 +5,14 @@ use engine::clock::Clock;
 use engine::error::Error;
 use engine::fault::{Faults, Planted};
 use engine::flow::{Ended, Settings, Start, run};
-use engine::metrics::Status;
+use engine::metrics::{Phases, Status};
 use engine::snapshot::objects::Objects;
 use engine::snapshot::repository::Repository;
 use engine::source::journal::{Journal, JournalEntry};
 use engine::source::{Block, Line, Partition, Reader, Reading, Timing};
 use engine::state::memory::MemoryStores;
 use engine::state::store::Stores;
+use engine::state::table::Work;
 use engine::writer::{Append, Written};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -104,8 +105,9 @@ impl Append for PlainFile {
         Ok(())
     }
 
-    fn sync(&mut self) -> Result<(), Error> {
-        self.0.sync_all().map_err(Error::io("sync", "output"))
+    fn sync(&mut self) -> Result<Work, Error> {
+        let file = self.0.try_clone().map_err(Error::io("open once more", "output"))?;
+        Ok(Box::new(move || file.sync_all().map_err(Error::io("sync", "output"))))
     }
 }
 
@@ -147,6 +149,7 @@ pub struct Outcome {
     pub words: u64,
     pub duplicates: u64,
     pub received: u64,
+    pub phases: Phases,
 }
 
 /// The snapshots of a job in a folder.
@@ -212,6 +215,7 @@ pub fn words_in(folder: &Path, partitions: &[Vec<String>], variant: &Variant, st
         words: status.total("count", "words"),
         duplicates: status.total("count", "duplicates"),
         received: status.received(),
+        phases: status.snapshots().phases,
     }
 }
 

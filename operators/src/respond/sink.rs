@@ -9,6 +9,7 @@ use crate::model::id::Id;
 use engine::error::Error;
 use engine::keyed::{Context, Logic, Record};
 use engine::ledger::{Batch, Entry, Issued, Ledger};
+use engine::state::table::Work;
 use engine::state::{Row, RowKey};
 use engine::time::{Micros, Span, Stamp};
 use serde::{Deserialize, Serialize};
@@ -147,8 +148,9 @@ impl Logic for Respond {
     }
 
     /// What stands in the last millisecond of a snapshot is part of it.
-    fn before_snapshot(&mut self, context: &mut Context<'_, Self>) -> Result<(), Error> {
+    fn before_snapshot(&mut self, context: &mut Context<'_, Self>) -> Result<Vec<Work>, Error> {
         let through = context.now.max(self.last());
-        self.issue(through)
+        self.issue(through)?;
+        Ok(Vec::new())
     }
 }

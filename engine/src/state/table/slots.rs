@@ -7,7 +7,7 @@ use crate::key::{KeyGroup, Map};
 use crate::state::{Row, RowKey, codec};
 use crate::time::Stamp;
 
-/// No slot: the end of a chain, or no place in the list of dirty slots.
+/// No slot: the end of a chain, or no place in a list.
 const NONE: u32 = u32::MAX;
 
 /// Slots that there is always room for.
@@ -27,8 +27,10 @@ pub(super) struct Slot<R> {
     size: usize,
     /// The next slot with the same hash.
     next: u32,
-    /// Where this slot stands in the list of dirty ones, if it is.
-    dirty_at: u32,
+    /// Where this slot stands in a list, if it is in one.
+    place: u32,
+    /// Which of the two lists that is.
+    list: u8,
     group: KeyGroup,
     /// Whether the store holds a value for this row.
     stored: bool,
@@ -42,10 +44,6 @@ pub(super) type Entry = (Vec<u8>, Option<Vec<u8>>);
 impl<R: Row> Slot<R> {
     fn is(&self, key: RowKey<'_>) -> bool {
         self.group == key.group && *self.name == *key.bytes
-    }
-
-    pub fn is_dirty(&self) -> bool {
-        self.dirty_at != NONE
     }
 
     /// What the store has to be told of this row.
@@ -78,16 +76,18 @@ pub(super) struct Slots<R> {
     /// From a hash to the first slot of the chain of those that have it.
     heads: Map<u64, u32>,
     slots: Vec<Slot<R>>,
-    /// Each dirty slot once. A snapshot beside the flow can take this list and copy those of its slots that are written
-    /// again before it is through.
-    dirty: Vec<u32>,
+    /// Two lists of slots that the store has yet to hear of, each slot at most once: the dirty ones, and those that were
+    /// dirty when the table was frozen. A slot is in one of them at most: a frozen one is told before it is changed.
+    lists: [Vec<u32>; 2],
+    /// Which list is that of the dirty ones. Freezing swaps the lists.
+    dirty: u8,
     hand: usize,
     held: usize,
 }
 
 impl<R: Row> Slots<R> {
     pub fn new() -> Self {
-        Slots { heads: Map::default(), slots: Vec::new(), dirty: Vec::new(), hand: 0, held: 0 }
+        Slots { heads: Map::default(), slots: Vec::new(), lists: [Vec::new(), Vec::new()], dirty: 0, hand: 0, held: 0 }
     }
 
     /// Memory taken by all slots, as last measured.
@@ -120,7 +120,8 @@ impl<R: Row> Slots<R> {
             step: 0,
             size: 0,
             next,
-            dirty_at: NONE,
+            place: NONE,
+            list: 0,
             group: key.group,
             stored,
             used: true,
@@ -133,18 +134,17 @@ impl<R: Row> Slots<R> {
 
     /// Takes a slot out. The last slot moves to its place.
     pub fn remove(&mut self, at: u32) -> Slot<R> {
-        let Slot { hash, next, dirty_at, .. } = *self.get(at);
+        let Slot { hash, next, .. } = *self.get(at);
         self.relink(hash, at, next);
-        self.mark_clean(at);
-        let mut slot = self.slots.swap_remove(at as usize);
-        slot.dirty_at = dirty_at;
+        self.unlist(at);
+        let slot = self.slots.swap_remove(at as usize);
         self.held -= slot.size;
         let last = self.slots.len() as u32;
         if at != last {
-            let Slot { hash, dirty_at, .. } = *self.get(at);
+            let Slot { hash, place, list, .. } = *self.get(at);
             self.relink(hash, last, at);
-            if dirty_at != NONE {
-                self.dirty[dirty_at as usize] = at;
+            if place != NONE {
+                self.lists[list as usize][place as usize] = at;
             }
         }
         slot
@@ -172,7 +172,7 @@ impl<R: Row> Slots<R> {
         if self.slots.capacity() > 2 * room {
             self.slots.shrink_to(room);
             self.heads.shrink_to(room);
-            self.dirty.shrink_to(room);
+            self.lists.iter_mut().for_each(|list| list.shrink_to(room));
         }
     }
 
@@ -195,32 +195,55 @@ impl<R: Row> Slots<R> {
 
     /// The dirty slots, in no order that means anything.
     pub fn dirty(&self) -> &[u32] {
-        &self.dirty
+        &self.lists[self.dirty as usize]
     }
 
-    /// Adds a slot to the dirty ones, and gives it to be changed.
+    /// The slots that were dirty when the table was frozen, and that the store was not told of since.
+    pub fn frozen(&self) -> &[u32] {
+        &self.lists[1 - self.dirty as usize]
+    }
+
+    pub fn is_dirty(&self, at: u32) -> bool {
+        let slot = self.get(at);
+        slot.place != NONE && slot.list == self.dirty
+    }
+
+    pub fn is_frozen(&self, at: u32) -> bool {
+        let slot = self.get(at);
+        slot.place != NONE && slot.list != self.dirty
+    }
+
+    /// The dirty slots become frozen ones, at the cost of two words. None is frozen before.
+    pub fn freeze(&mut self) {
+        self.dirty = 1 - self.dirty;
+    }
+
+    /// Adds a slot that is not frozen to the dirty ones, and gives it to be changed.
     pub fn mark_dirty(&mut self, at: u32) -> &mut Slot<R> {
+        let list = &mut self.lists[self.dirty as usize];
         let slot = &mut self.slots[at as usize];
-        if !slot.is_dirty() {
-            slot.dirty_at = self.dirty.len() as u32;
-            self.dirty.push(at);
+        if slot.place == NONE {
+            (slot.place, slot.list) = (list.len() as u32, self.dirty);
+            list.push(at);
         }
         slot
     }
 
-    fn mark_clean(&mut self, at: u32) {
-        let place = std::mem::replace(&mut self.get_mut(at).dirty_at, NONE);
+    /// Takes a slot out of the list that it is in, if any.
+    fn unlist(&mut self, at: u32) {
+        let slot = self.get_mut(at);
+        let (place, list) = (std::mem::replace(&mut slot.place, NONE), slot.list as usize);
         if place != NONE {
-            self.dirty.swap_remove(place as usize);
-            if let Some(&moved) = self.dirty.get(place as usize) {
-                self.get_mut(moved).dirty_at = place;
+            self.lists[list].swap_remove(place as usize);
+            if let Some(&moved) = self.lists[list].get(place as usize) {
+                self.get_mut(moved).place = place;
             }
         }
     }
 
-    /// The store has been told of this slot's row.
+    /// The store has been told of this slot's row, or will be before anything newer.
     pub fn mark_stored(&mut self, at: u32) {
-        self.mark_clean(at);
+        self.unlist(at);
         let slot = self.get_mut(at);
         slot.stored = slot.row.is_some();
     }
@@ -281,7 +304,8 @@ mod tests {
         slots.shrink();
         while let Some(at) = slots.victim() {
             let name = slots.get(at).name.clone();
-            assert!(slots.remove(at).is_dirty());
+            assert!(slots.is_dirty(at));
+            slots.remove(at);
             assert_eq!(slots.find(key(u64::from(name[0] % 5), &name)), None);
         }
         assert_eq!((slots.held(), slots.dirty().len(), slots.heads.len()), (0, 0, 0));

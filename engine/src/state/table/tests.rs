@@ -140,7 +140,7 @@ fn rows_are_read_ahead_once() {
 fn the_store_hears_nothing_of_rows_that_never_were() {
     let (mut table, _scratch) = table(ROOMY);
     *table.write(RowKey::of(b"a")).unwrap() = None;
-    assert!(table.slots.get(0).is_dirty());
+    assert!(table.slots.is_dirty(0));
     assert_eq!(table.slots.get(0).entry().unwrap(), None);
     table.flush().unwrap();
     put(&mut table, RowKey::of(b"a"), "1");
@@ -157,7 +157,7 @@ fn a_damaged_value_is_corrupt() {
     let (mut table, _scratch) = table(ROOMY);
     let mut key = Vec::new();
     layout::push_row_key(RowKey::of(b"a").group, b"a", &mut key);
-    table.store.write(Writes { entries: vec![(key, Some(vec![1; 40]))] }).unwrap();
+    table.store.write(&Writes { entries: vec![(key, Some(vec![1; 40]))] }).unwrap();
     assert!(matches!(table.read(RowKey::of(b"a")), Err(Error::Corrupt(_))));
     assert!(matches!(table.prefetch(&[RowKey::of(b"a")]), Err(Error::Corrupt(_))));
     assert!(matches!(table.scan(|_, _| Ok(())), Err(Error::Corrupt(_))));
