@@ -2,6 +2,7 @@
 //! what the assembly calls on each of them, in the same order on all.
 
 use crate::clock::Clock;
+use crate::cluster::Mesh;
 use crate::coordinator::conduct::{Conductor, Score};
 use crate::coordinator::coordinator;
 use crate::coordinator::message::{Activity, Announcement, Answer, Progress};
@@ -28,9 +29,11 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use timely::WorkerConfig;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{Concatenate, ConnectLoop, Feedback as _};
 use timely::dataflow::{Scope, StreamVec};
+use timely::execute::execute_from;
 
 /// A stream of records, each with its own time, stamped no later than that.
 pub type Stream<'s, R> = StreamVec<'s, Stamp, R>;
@@ -46,7 +49,7 @@ pub struct Read<'s, D: Decode> {
 /// What a job is run with.
 #[derive(Clone)]
 pub struct Settings {
-    /// Threads of dataflow.
+    /// Threads of dataflow, over all processes.
     pub workers: usize,
     /// Inputs and semantics that must not change between runs, by name.
     pub fingerprint: BTreeMap<String, String>,
@@ -130,8 +133,19 @@ impl Settings {
     }
 }
 
-/// Runs a job to its end, or until it is told to stop. `assemble` builds the dataflow and is called on each worker.
+/// Runs a job in one process to its end, or until it is told to stop. `assemble` builds the dataflow and is called on
+/// each worker.
 pub fn run<A>(settings: Settings, start: Start, assemble: A) -> Result<Ended, Error>
+where
+    A: for<'s> Fn(&mut Flow<'s>) -> Result<(), Error> + Send + Sync + 'static,
+{
+    run_on(Mesh::alone(), settings, start, assemble)
+}
+
+/// [`run`] as one process of several, each with an equal share of the workers. All but the first only follow: when to
+/// stop and when to take a snapshot is the first one's to say. After an error this process has to end, so that the
+/// others notice.
+pub fn run_on<A>(mesh: Mesh, settings: Settings, start: Start, assemble: A) -> Result<Ended, Error>
 where
     A: for<'s> Fn(&mut Flow<'s>) -> Result<(), Error> + Send + Sync + 'static,
 {
@@ -142,8 +156,9 @@ where
     std::fs::create_dir_all(&settings.state).map_err(Error::io("create", &settings.state))?;
     let poison = Poison::default();
     let shared = Arc::new(Shared { settings: settings.clone(), start, poison: poison.clone() });
-    let config = timely::Config::process(settings.workers);
-    let workers = timely::execute(config, move |worker| {
+    let threads = settings.workers / mesh.processes();
+    let (builders, connections) = mesh.allocators(threads)?;
+    let workers = execute_from(builders, Box::new(()), WorkerConfig::default(), move |worker| {
         let leave = Rc::new(Cell::new(false));
         let dataflow = worker.next_dataflow_index();
         worker.dataflow_named::<Stamp, _, _>("job", |scope| {
@@ -161,15 +176,14 @@ where
         leave.get()
     })
     .map_err(|error| Error::Unavailable(format!("the workers could not be started: {error}")))?;
-    let mut left = false;
-    for worker in workers.join() {
-        left |= worker.map_err(|error| Error::Fault(format!("a worker panicked: {error}")))?;
+    let joined: Result<Vec<bool>, String> = workers.join().into_iter().collect();
+    let panicked = |error| Error::Fault(format!("a worker panicked: {error}"));
+    let ended = poison.take().map_or_else(|| joined.map_err(panicked), Err);
+    if ended.is_err() {
+        // Letting go waits for the other processes, which go on until they notice that this one is gone.
+        std::mem::forget(connections);
     }
-    match poison.take() {
-        Some(error) => Err(error),
-        None if left => Ok(Ended::Stopped),
-        None => Ok(Ended::Complete),
-    }
+    ended.map(|left| if left.contains(&true) { Ended::Stopped } else { Ended::Complete })
 }
 
 /// What all workers of a run share.
