@@ -3,6 +3,7 @@
 
 use crate::job::DECIDE;
 use crate::run::{self, Watch};
+use crate::supervise::Cause;
 use engine::time::Stamp;
 use operators::model::decision::Outcome;
 use prometheus::{CounterVec, GaugeVec, Opts, Registry, TextEncoder};
@@ -146,6 +147,20 @@ const FIGURES: &[Figure] = &[
         read: |watch| published(watch, |snapshots| snapshots.bytes as f64),
     },
     Figure {
+        name: "aerie_generation",
+        help: "Number of the present start of the job over its data directory; an older one can write nothing.",
+        kind: Gauge,
+        labels: &[],
+        read: |watch| Some(load(&watch.generation)).filter(|own| *own > 0).map_or_else(Vec::new, one),
+    },
+    Figure {
+        name: "aerie_restarts_total",
+        help: "How often all processes of the job were started anew because one was lost, by cause.",
+        kind: Counter,
+        labels: &["cause"],
+        read: restarts,
+    },
+    Figure {
         name: "aerie_build_info",
         help: "What runs; always 1.",
         kind: Gauge,
@@ -191,7 +206,7 @@ fn load(value: &AtomicU64) -> u64 {
 }
 
 fn events(watch: &Watch) -> Vec<Sample> {
-    let totals = run::totals(watch);
+    let totals = run::totals(&watch.status);
     let outcomes = [
         ("received", totals.received),
         ("applied", totals.applied),
@@ -220,6 +235,11 @@ fn steps(watch: &Watch) -> Vec<Sample> {
         ("any", "failed", &responses.failures),
     ];
     steps.map(|(kind, outcome, count)| (vec![kind.to_owned(), outcome.to_owned()], load(count) as f64)).to_vec()
+}
+
+fn restarts(watch: &Watch) -> Vec<Sample> {
+    let count = |cause: &Cause| watch.restarts.get(cause.name()).copied().unwrap_or_default();
+    Cause::ALL.iter().map(|cause| (vec![cause.name().to_owned()], count(cause) as f64)).collect()
 }
 
 fn watermarks(watch: &Watch) -> Vec<Sample> {
@@ -270,7 +290,7 @@ mod tests {
 
     #[test]
     fn figures_of_the_watch_are_what_is_scraped() {
-        let watch = Watch::default();
+        let mut watch = Watch::default();
         let names = &["anomalies", "log_only", "responded"];
         for worker in 0..2 {
             watch.status.totals("decide", worker, names, vec![3, 1, 2]);
@@ -281,6 +301,8 @@ mod tests {
         watch.status.snapshot_published(1_767_225_600_000, 0.25, 4_096);
         watch.responses.open.store(4, Ordering::Relaxed);
         watch.responses.failures.store(5, Ordering::Relaxed);
+        watch.generation.store(6, Ordering::Relaxed);
+        watch.restarts = BTreeMap::from([("killed".to_owned(), 2)]).into();
         let (samples, types) = scrape(&watch);
         let expected = [
             ("aerie_events_total{outcome=\"received\"}", 11.0),
@@ -297,6 +319,9 @@ mod tests {
             ("aerie_snapshot_last_cut_timestamp_seconds", 1_767_225_600.0),
             ("aerie_snapshot_last_duration_seconds", 0.25),
             ("aerie_snapshot_last_bytes", 4_096.0),
+            ("aerie_generation", 6.0),
+            ("aerie_restarts_total{cause=\"killed\"}", 2.0),
+            ("aerie_restarts_total{cause=\"failed\"}", 0.0),
         ];
         for (name, value) in expected {
             assert_eq!(samples.get(name), Some(&value), "{name}");
