@@ -64,7 +64,7 @@ impl Moment {
 }
 
 /// One more than the number of the newest snapshot; zero if there is none.
-fn newest(data_dir: &Path) -> u64 {
+pub fn newest(data_dir: &Path) -> u64 {
     snapshots(data_dir).last().map_or(0, |id| id + 1)
 }
 
@@ -95,7 +95,7 @@ fn undisturbed() -> Undisturbed {
 }
 
 /// Every order was carried out, each step of it recorded as done once, and the receiver heard of each once.
-fn assert_each_once(data_dir: &Path, outputs: &Outputs) {
+pub fn assert_each_once(data_dir: &Path, outputs: &Outputs) {
     let store = ledger(data_dir).expect("there is a store");
     let page = Page { state: None, before: None, limit: 10_000 };
     let orders = store.orders(page).expect("orders can be read");

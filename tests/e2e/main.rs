@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a test that fails shows its seed and how it came about")]
 
 mod cli;
+mod cluster;
 mod conservation;
 mod crash;
 mod determinism;

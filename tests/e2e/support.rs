@@ -209,12 +209,19 @@ pub fn aerie(words: &[impl AsRef<str>]) -> Ended {
 
 /// Starts a command; what it says goes to files beside `near`.
 pub fn start(words: &[impl AsRef<str>], near: &Path) -> Running {
+    start_in(words, near, &[])
+}
+
+/// [`start`] with these variables in the environment.
+pub fn start_in(words: &[impl AsRef<str>], near: &Path, environment: &[(&str, &str)]) -> Running {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     let number = STARTED.fetch_add(1, Ordering::Relaxed);
     let stream = |kind: &str| near.with_extension(format!("{number}.{kind}"));
     let (out, err) = (stream("stdout"), stream("stderr"));
     let create = |path: &Path| File::create(path).expect("a file can be made");
-    let child = command(words).stdout(create(&out)).stderr(create(&err)).spawn().expect("the program starts");
+    let mut command = command(words);
+    command.envs(environment.iter().copied()).stdout(create(&out)).stderr(create(&err));
+    let child = command.spawn().expect("the program starts");
     let what = words.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" ");
     Running { child, out, err, what, grace: PATIENCE }
 }
