@@ -15,7 +15,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
-const PLAN: Plan = Plan { seed: 61, orgs: 3, users: 30, days: 5 };
+const PLAN: Plan = Plan { seed: 61, orgs: 3, users: 20, days: 5 };
 const SNAPSHOT_EVERY: [&str; 2] = ["--snapshot-every", "100ms"];
 
 /// What one undisturbed process makes of the plan, and what it was made from.
@@ -224,18 +224,14 @@ fn restarts_and_generations_are_shown() {
     let decided = |at: usize| fs::read(job.data_dir.join("decisions.ndjson")).is_ok_and(|bytes| bytes.len() > at);
     running.running_until("decisions", || decided(0));
     signal("KILL", children(&job.data_dir)[1]);
-    let served = |running: &Running| {
-        let text = running.stderr();
-        let last = text.rsplit("serving http://").next().and_then(|rest| rest.lines().next()?.parse().ok());
-        (text.matches("serving http://").count(), last)
-    };
-    let stderr = || running_says(&place, "1 in a row");
-    running.running_until("the restart", stderr);
     let mut address: Option<SocketAddr> = None;
+    running.running_until("the restart", || running_says(&place, "1 in a row"));
     let deadline = Instant::now() + PATIENCE;
     while address.is_none() {
         assert!(Instant::now() < deadline, "nobody serves: {}", running.stderr());
-        address = served(&running).1.filter(|_| served(&running).0 == 2);
+        let text = running.stderr();
+        let after = text.split("serving http://").nth(2).and_then(|after| after.split_once('\n'));
+        address = after.and_then(|(address, _)| address.parse().ok());
     }
     let address = address.expect("it was there");
     running.running_until("the generation", || metric(&get(address, "/metrics").1, "aerie_generation") == Some(2));
