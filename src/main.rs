@@ -5,6 +5,7 @@ use aerie::member::{LOST, is_loss};
 use aerie::telemetry;
 use clap::Parser;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -30,7 +31,10 @@ fn end_at_panic() {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed");
         if is_loss(name, panic.payload_as_str().unwrap_or_default()) {
-            cli::tell("this process ends: a connection to another process is lost");
+            static TOLD: AtomicBool = AtomicBool::new(false);
+            if !TOLD.swap(true, Ordering::SeqCst) {
+                cli::tell("this process ends: a connection to another process is lost");
+            }
             std::process::exit(i32::from(LOST));
         }
         cli::tell(&format!("internal fault on thread {name}: {panic}\nthis is a bug: please report it"));

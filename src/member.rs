@@ -84,8 +84,14 @@ pub fn obey_parent(mut stdin: BufReader<Stdin>, stop: Arc<AtomicBool>) -> Result
 
 impl Member {
     /// A child, as its parent says.
-    pub fn of_parent(index: usize, summons: Summons) -> Self {
-        Member { hosts: summons.hosts, index, secret: Secret::new(summons.secret) }
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the parent has no process of this number.
+    pub fn of_parent(index: usize, summons: Summons) -> Result<Self, Error> {
+        match index < summons.hosts.len() {
+            true => Ok(Member { hosts: summons.hosts, index, secret: Secret::new(summons.secret) }),
+            false => Err(Error::Invalid(format!("there is no process {index} among {}", summons.hosts.len()))),
+        }
     }
 
     /// A process that was started by itself, if the settings say that there are others.
@@ -190,11 +196,11 @@ pub(crate) fn follow(job: &Job, watch: &Watch, input: &Input, member: &Member) -
         gathered.leave();
         return finished(Ended::Complete, true);
     }
-    watch.enter(Phase::Running);
     let Some(mesh) = gathered.mesh()? else {
         gathered.leave();
         return finished(Ended::Stopped, false);
     };
+    watch.enter(Phase::Running);
     let parts = parts(job, watch, input, (ledger, generation), Signal::default(), mesh.processes());
     let ended = engine::flow::run_on(mesh, settings, start, move |flow| assemble(flow, &parts))?;
     gathered.leave();

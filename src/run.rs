@@ -66,6 +66,8 @@ pub struct Watch {
     pub generation: Arc<AtomicU64>,
     /// How often the processes of the job were started anew, by cause.
     pub restarts: Arc<BTreeMap<String, u64>>,
+    /// This is one of several processes and not the first, to which alone the sources report.
+    pub follows: bool,
 }
 
 /// What a job is doing.

@@ -129,7 +129,8 @@ fn over(index: usize, code: i32) -> Failure {
 
 /// The number of the newest snapshot. What is wrong with the folder is for the first process to say.
 fn newest_snapshot(job: &Job) -> Option<u64> {
-    let found = Repository::open(job.data_dir.join(SNAPSHOTS)).and_then(|repository| repository.list());
+    let folder = job.data_dir.join(SNAPSHOTS);
+    let found = folder.exists().then(|| Repository::open(folder).and_then(|repository| repository.list()))?;
     found.ok()?.last().map(|snapshot| snapshot.id)
 }
 

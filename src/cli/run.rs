@@ -92,12 +92,15 @@ pub(super) fn execute(args: Args) -> Result<(), Failure> {
         Some((index, summons)) => {
             watch.restarts = summons.restarts.clone().into();
             obey_parent(stdin, watch.stop.clone())?;
-            job.http_listen.set_port(port_of(job.http_listen.port(), index));
-            Some(Member::of_parent(index, summons))
+            Some(Member::of_parent(index, summons)?)
         }
         None if job.processes.get() > 1 => return supervise::run(&job, &watch.stop),
         None => Member::of_settings(&job)?,
     };
+    if let Some(member) = &member {
+        watch.follows = !member.leads();
+        job.http_listen.set_port(port_of(job.http_listen.port(), member.place().0));
+    }
     let chosen = config.is_some() || std::env::var_os(LISTEN_VARIABLE).is_some();
     let port = if chosen { Port::AsGiven } else { Port::OrAnyFree };
     let server = serve::start(job.http_listen, port, watch.clone())?;
