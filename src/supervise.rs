@@ -75,7 +75,7 @@ enum Outcome {
 /// [`Failure`] by the exit code of the process that ended the job, or because it was lost too often.
 pub fn run(job: &Job, stop: &AtomicBool) -> Result<(), Failure> {
     let mut restarts = BTreeMap::new();
-    let (mut in_a_row, mut newest) = (0, newest_snapshot(job));
+    let mut row = Row { restarts: 0, newest: newest_snapshot(job) };
     loop {
         let mut children = Children::start(job.processes.get(), &restarts)?;
         let (lost, cause, why) = match children.watch(stop) {
@@ -87,21 +87,16 @@ pub fn run(job: &Job, stop: &AtomicBool) -> Result<(), Failure> {
         if stop.load(Ordering::SeqCst) {
             return Err(Failure::Failed(format!("{told} while stopping: run again to go on from the last snapshot")));
         }
-        let now = newest_snapshot(job);
-        if now > newest {
-            (in_a_row, newest) = (0, now);
-        }
-        if in_a_row == RESTARTS_MAX {
+        let Some(wait) = row.next(newest_snapshot(job)) else {
             return Err(Failure::Failed(format!(
                 "{told}, after {RESTARTS_MAX} restarts in a row without a new snapshot: look at what they say above"
             )));
-        }
-        in_a_row += 1;
+        };
         *restarts.entry(cause.name().to_owned()).or_default() += 1;
-        let wait = backoff(in_a_row);
         tell(&format!(
-            "{told}; all processes are started anew in {wait:?} (cause {}, {in_a_row} in a row)",
-            cause.name()
+            "{told}; all processes are started anew in {wait:?} (cause {}, {} in a row)",
+            cause.name(),
+            row.restarts
         ));
         let since = Instant::now();
         while since.elapsed() < wait && !stop.load(Ordering::SeqCst) {
@@ -113,9 +108,25 @@ pub fn run(job: &Job, stop: &AtomicBool) -> Result<(), Failure> {
     }
 }
 
-/// How long to wait before the n-th restart in a row.
-fn backoff(in_a_row: u32) -> Duration {
-    BACKOFF.saturating_mul(1 << in_a_row.saturating_sub(1).min(16)).min(BACKOFF_MAX)
+/// Restarts without a new snapshot between them.
+struct Row {
+    restarts: u32,
+    newest: Option<u64>,
+}
+
+impl Row {
+    /// How long to wait before the next restart, with this newest snapshot; `None` when there is to be none.
+    fn next(&mut self, newest: Option<u64>) -> Option<Duration> {
+        if newest > self.newest {
+            *self = Row { restarts: 0, newest };
+        }
+        if self.restarts == RESTARTS_MAX {
+            return None;
+        }
+        let wait = BACKOFF.saturating_mul(1 << self.restarts).min(BACKOFF_MAX);
+        self.restarts += 1;
+        Some(wait)
+    }
 }
 
 fn over(index: usize, code: i32) -> Failure {
@@ -298,9 +309,15 @@ mod tests {
     }
 
     #[test]
-    fn the_pause_doubles_up_to_ten_seconds() {
-        let pauses = [1, 2, 3, 6, 7, 10, u32::MAX].map(|n| backoff(n).as_millis());
-        assert_eq!(pauses, [200, 400, 800, 6_400, 10_000, 10_000, 10_000]);
+    fn pauses_double_until_there_is_a_new_snapshot_or_no_use() {
+        let mut row = Row { restarts: 0, newest: None };
+        let mut pauses = |newest: &[Option<u64>]| -> Vec<Option<u128>> {
+            newest.iter().map(|newest| row.next(*newest).map(|pause| pause.as_millis())).collect()
+        };
+        assert_eq!(pauses(&[None, None, Some(0), Some(0)]), [Some(200), Some(400), Some(200), Some(400)]);
+        let all = [200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000, 10_000].map(Some);
+        assert_eq!(pauses(&[Some(5); 10]), all);
+        assert_eq!(pauses(&[Some(5), Some(5), Some(6)]), [None, None, Some(200)]);
     }
 
     #[test]

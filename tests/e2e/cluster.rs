@@ -12,6 +12,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
@@ -289,8 +290,8 @@ impl Hosts {
 
     /// Starts the n-th process; `change` may do something to its job file.
     fn start(&self, index: usize, change: impl Fn(String) -> String) -> Running {
-        static STARTED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let number = STARTED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let path = |name: &str| format!("{:?}", self.place.path(name).display().to_string());
         let text = format!(
             "control = [{}]\ntor_list = {}\n[job]\ndata_dir = {}\nworkers = 1\nsnapshot_every = \"100ms\"\n[[source]]\n\
@@ -324,6 +325,48 @@ fn a_straggler_of_before_comes_back_and_does_nothing() {
     let back = follower.wait();
     assert!(back.code == Some(75) || back.code == Some(1), "{back:?}");
     assert_same(&hosts.data_dir, &totals, "after a straggler came back");
+}
+
+#[test]
+fn each_started_anew_by_itself_they_find_each_other_again() {
+    let hosts = Arc::new(Hosts::new(2));
+    let pids: [Arc<AtomicU32>; 2] = Default::default();
+    let keep_up = |index: usize| {
+        let (hosts, pid) = (hosts.clone(), pids[index].clone());
+        std::thread::spawn(move || {
+            for losses in 0.. {
+                let running = hosts.start(index, |text| text);
+                pid.store(running.pid(), Ordering::SeqCst);
+                let ended = running.wait();
+                if ended.code == Some(0) {
+                    return (losses, (!ended.stdout.is_empty()).then(|| ended.totals()));
+                }
+                assert!(matches!(ended.code, None | Some(75)), "{ended:?}");
+            }
+            unreachable!("a process ends at some time")
+        })
+    };
+    let (leader, follower) = (keep_up(0), keep_up(1));
+    for index in [1, 0] {
+        let before = newest(&hosts.data_dir);
+        until("two new snapshots", || newest(&hosts.data_dir) >= before + 2);
+        signal("KILL", pids[index].load(Ordering::SeqCst));
+    }
+    let (losses, totals) = leader.join().expect("it ends well");
+    assert!(losses >= 2, "{losses} losses were noticed: the input is too small for this machine");
+    assert_eq!(follower.join().expect("it ends well").1, None, "only the first process reports");
+    assert_same(&hosts.data_dir, &totals.expect("totals"), "after kills of processes that were started one by one");
+}
+
+#[test]
+fn any_process_can_be_told_to_stop() {
+    let hosts = Hosts::new(2);
+    let (mut leader, follower) = (hosts.start(0, |text| text), hosts.start(1, |text| text));
+    leader.running_until("two snapshots", || newest(&hosts.data_dir) >= 2);
+    follower.terminate().done();
+    let ended = leader.wait().done();
+    ended.totals().assert_conserved();
+    assert!(ended.totals() != alone().totals, "over too soon");
 }
 
 /// The data of every connection's caller, up to a few hundred bytes.
