@@ -292,6 +292,12 @@ mod tests {
     }
 
     #[test]
+    fn each_process_has_a_port_of_its_own_or_any_free_one() {
+        assert_eq!([0, 1, 5].map(|index| port_of(9_464, index)), [9_464, 9_465, 9_469]);
+        assert_eq!([port_of(0, 3), port_of(u16::MAX, 1), port_of(1, usize::MAX)], [0, 0, 0]);
+    }
+
+    #[test]
     fn the_summary_adds_up_and_names_the_outputs() {
         let text = summary(&job(Path::new("d")), &finished());
         for part in ["1,234,567 lines", "567 rejected", "12 anomalies", "3 responded", "9 disabled", "3 ordered"] {

@@ -144,6 +144,22 @@ fn running_says(place: &Place, words: &str) -> bool {
     said.any(|path| fs::read_to_string(path).is_ok_and(|text| text.contains(words)))
 }
 
+/// An error in one process is not a loss: it has to let go of connections that the others still hold.
+#[test]
+fn a_process_that_fails_is_started_anew_with_the_others() {
+    let place = Place::new();
+    let job = job(&place, 2);
+    let mut running = job.start();
+    running.running_until("two snapshots", || newest(&job.data_dir) >= 2);
+    let state = job.data_dir.join("state/1");
+    // Files come and go while the folder is removed.
+    running.running_until("its state is gone", || fs::remove_dir_all(&state).is_ok() || !state.exists());
+    let ended = running.wait().done();
+    assert!(ended.stderr.contains("process 1 failed with exit code 1"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("(cause failed, 1 in a row)"), "{}", ended.stderr);
+    assert_same(&job.data_dir, &ended.totals(), "after a process failed");
+}
+
 #[test]
 fn a_process_that_stands_still_is_noticed_and_replaced() {
     let place = Place::new();
