@@ -28,7 +28,7 @@ use std::path::Path;
     arg_required_else_help = true,
     after_help = "Start here:\n  aerie demo\n  aerie run --input events.ndjson --control control.ndjson --data-dir data\n\n\
                   Exit codes: 0 done; 1 the job failed; 2 usage or configuration; 3 stored state is corrupt or does \
-                  not fit.\nAERIE_LOG=info (or debug, or a filter such as engine=debug) shows more on stderr."
+                  not fit; 75 (with [cluster] hosts) another process is gone: start all again.\nAERIE_LOG=info (or debug, or a filter such as engine=debug) shows more on stderr."
 )]
 pub struct Cli {
     #[command(subcommand)]

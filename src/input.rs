@@ -117,6 +117,14 @@ impl Input {
         }
         Ok(fingerprint)
     }
+
+    /// A fingerprint without what may differ between processes that look at a growing file one after the other.
+    pub fn without_growth(&self, mut fingerprint: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        for file in self.files.iter().filter(|file| file.follow) {
+            fingerprint.insert(format!("input {}", file.identity.path), String::new());
+        }
+        fingerprint
+    }
 }
 
 fn describe(identity: &FileIdentity) -> Result<String, Error> {

@@ -58,7 +58,7 @@ pub struct Parts {
     pub detection: DetectSettings,
     /// Decide, but do not act.
     pub shadow: bool,
-    /// Bytes for decoded rows, over all workers.
+    /// Bytes for decoded rows, over all workers of all processes.
     pub rows_memory: usize,
     /// Stores of operators with much state.
     pub rocks: RocksStores,

@@ -1,13 +1,16 @@
 //! Running a checked job to its end: what it starts from, its dataflow, the executor beside it, and the totals at the
 //! end. Owned here: the order in which these start and stop. Not owned here: the dataflow itself (`job`), how a
-//! response is carried out (`execute`), and what is shown of it (`progress`, `serve`).
+//! response is carried out (`execute`), what is shown of it (`progress`, `serve`), and what is different in a process
+//! that only follows another (`member`).
 
 use crate::execute::{Executor, Signal};
 use crate::input::Input;
 use crate::job::{DECIDE, DETECT, Parts, WRITER, assemble};
+use crate::member::{self, Member};
 use config::ImportedAnomalies;
 use connectors::sqlite::SqliteStore;
 use engine::clock::{Clock, Stopwatch};
+use engine::cluster::{Gathered, Mesh};
 use engine::error::Error;
 use engine::fault::Faults;
 use engine::flow::{Ended, Settings, Start};
@@ -59,6 +62,12 @@ pub struct Watch {
     pub responses: Arc<Responses>,
     /// Bytes of all bounded input files, zero if any is followed.
     pub input_bytes: Arc<AtomicU64>,
+    /// The present generation, zero before it is known.
+    pub generation: Arc<AtomicU64>,
+    /// How often the processes of the job were started anew, by cause.
+    pub restarts: Arc<BTreeMap<String, u64>>,
+    /// This is one of several processes and not the first, to which alone the sources report.
+    pub follows: bool,
 }
 
 /// What a job is doing.
@@ -130,54 +139,51 @@ pub struct Finished {
 
 /// Runs a job until its input ends, it is told to stop, or something is broken.
 pub fn run(job: &config::Job, watch: &Watch) -> Result<Finished, Error> {
+    run_as(job, watch, None)
+}
+
+/// [`run`] as one process of several.
+pub fn run_as(job: &config::Job, watch: &Watch, member: Option<&Member>) -> Result<Finished, Error> {
     let input = Input::of(job)?;
     fs::create_dir_all(&job.data_dir).map_err(|error| {
         let folder = job.data_dir.display();
         Error::Invalid(format!("cannot create the data directory {folder}: {error}; choose another --data-dir"))
     })?;
+    match member {
+        Some(member) if !member.leads() => member::follow(job, watch, &input, member),
+        _ => lead(job, watch, &input, member),
+    }
+}
+
+/// The one process, or the first of several: it alone holds the data directory, carries out responses and knows the
+/// totals.
+fn lead(job: &config::Job, watch: &Watch, input: &Input, member: Option<&Member>) -> Result<Finished, Error> {
     let _lock = lock(&job.data_dir)?;
     let repository = repository(&job.data_dir, job.snapshots.as_deref())?;
     let fingerprint = input.fingerprint(&repository)?;
     let ledger = job.data_dir.join(LEDGER);
     let store = Arc::new(Mutex::new(SqliteStore::open(&ledger)?));
-    let settings = settings(job, watch, &input, fingerprint, repository, store.clone());
+    let settings = settings(job, watch, input, fingerprint, repository, store.clone(), member);
     let (start, generation) = start(&settings, &store, &ledger)?;
+    watch.generation.store(generation, Ordering::Relaxed);
     let passed_over = start.restore.passed_over.iter().map(|(id, error)| format!("snapshot {id}: {error}")).collect();
     let was_complete = start.is_complete();
-
-    let signal = Signal::default();
-    let mut executor = Executor::open(&ledger, generation, &job.data_dir, watch.responses.clone())?;
-    let executing = {
-        let (signal, stop) = (signal.clone(), watch.stop.clone());
-        thread::spawn(move || {
-            let result = executor.run(&signal);
-            if result.is_err() {
-                stop.store(true, Ordering::SeqCst);
-            }
-            result
-        })
+    let met = match member {
+        None => Met::Alone,
+        Some(member) => member.lead(job, watch, input, generation, &start)?,
     };
-    watch.enter(Phase::Running);
-    let ended = if was_complete {
-        start.show_totals(
-            &watch.status,
-            &[(DETECT, Detect::TOTALS), (DECIDE, Decide::TOTALS), (WRITER, Writer::TOTALS)],
-        );
-        Ok(Ended::Complete)
+    let (ended, open_responses) = if let Met::Stopped = met {
+        (Ended::Stopped, 0)
     } else {
-        let parts = parts(job, watch, &input, (ledger.clone(), generation), signal.clone());
-        engine::flow::run(settings, start, move |flow| assemble(flow, &parts))
+        let executor = Executor::open(&ledger, generation, &job.data_dir, watch.responses.clone())?;
+        let carrying = Carrying { job, watch, input, ledger: &ledger, generation };
+        carrying.out(executor, settings.clone(), start, met)?
     };
-    watch.enter(Phase::Draining);
-    let waited = drain(&ledger, job, watch, &ended, &signal, &executing);
-    signal.end();
-    let executed = executing.join().unwrap_or_else(|_| Err(Error::Fault("the executor panicked".to_owned())));
-    watch.enter(Phase::Done);
-    // What broke the executor made the dataflow stop, so it is the first to be told.
-    executed?;
-    let ended = ended?;
-    let open_responses = waited?;
-    let mut totals = totals(watch);
+    let mut totals = match member {
+        None => totals(&watch.status),
+        // Each process has counted its own part; together they stand in the last snapshot.
+        Some(_) => totals_of(&Start::newest(&settings)?),
+    };
     if ended == Ended::Stopped {
         // Lines beyond the last snapshot will be read again, and count then.
         totals.received = totals.applied + totals.duplicate + totals.too_late + totals.rejected;
@@ -213,9 +219,88 @@ fn start(settings: &Settings, store: &Mutex<SqliteStore>, path: &Path) -> Result
     Ok((start, generation))
 }
 
-/// Totals of the job so far, over all its runs.
-pub fn totals(watch: &Watch) -> Totals {
-    let status = &watch.status;
+/// How a process that leads has met the others.
+pub(crate) enum Met {
+    /// There are none.
+    Alone,
+    /// All of them are there.
+    All(Box<Gathered>),
+    /// The job was told to stop before.
+    Stopped,
+}
+
+/// The dataflow, and the executor beside it.
+struct Carrying<'a> {
+    job: &'a config::Job,
+    watch: &'a Watch,
+    input: &'a Input,
+    ledger: &'a Path,
+    generation: u64,
+}
+
+impl Carrying<'_> {
+    /// Carries the job, and its responses, out. Returns how it ended, and how many responses are open.
+    fn out(&self, mut executor: Executor, settings: Settings, start: Start, met: Met) -> Result<(Ended, u64), Error> {
+        let watch = self.watch;
+        let signal = Signal::default();
+        let executing = {
+            let (signal, stop) = (signal.clone(), watch.stop.clone());
+            thread::spawn(move || {
+                let result = executor.run(&signal);
+                if result.is_err() {
+                    stop.store(true, Ordering::SeqCst);
+                }
+                result
+            })
+        };
+        watch.enter(Phase::Running);
+        let ended = self.flow(settings, start, met, &signal);
+        watch.enter(Phase::Draining);
+        let waited = drain(self.ledger, self.job, watch, &ended, &signal, &executing);
+        signal.end();
+        let executed = executing.join().unwrap_or_else(|_| Err(Error::Fault("the executor panicked".to_owned())));
+        watch.enter(Phase::Done);
+        // What broke the executor made the dataflow stop, so it is the first to be told.
+        executed?;
+        Ok((ended?, waited?))
+    }
+
+    /// The dataflow alone.
+    fn flow(&self, settings: Settings, start: Start, met: Met, signal: &Signal) -> Result<Ended, Error> {
+        let mut gathered = match met {
+            Met::All(gathered) => Some(gathered),
+            Met::Alone | Met::Stopped => None,
+        };
+        let ended = if start.is_complete() {
+            start.show_totals(&self.watch.status, TOTALS);
+            Ended::Complete
+        } else {
+            let Some(mesh) = gathered.as_mut().map_or(Ok(Some(Mesh::alone())), |gathered| gathered.mesh())? else {
+                return Ok(Ended::Stopped);
+            };
+            let ledger = (self.ledger.to_owned(), self.generation);
+            let parts = parts(self.job, self.watch, self.input, ledger, signal.clone(), mesh.processes());
+            engine::flow::run_on(mesh, settings, start, move |flow| assemble(flow, &parts))?
+        };
+        if let Some(gathered) = gathered {
+            gathered.leave();
+        }
+        Ok(ended)
+    }
+}
+
+/// Operators whose totals make those of the job.
+const TOTALS: &[(&str, &[&str])] = &[(DETECT, Detect::TOTALS), (DECIDE, Decide::TOTALS), (WRITER, Writer::TOTALS)];
+
+/// Totals of the job at a snapshot.
+fn totals_of(start: &Start) -> Totals {
+    let status = Status::default();
+    start.show_totals(&status, TOTALS);
+    totals(&status)
+}
+
+/// Totals of the job so far, over all its runs, as far as this process knows them.
+pub fn totals(status: &Status) -> Totals {
     let class = |class: u8| status.total(WRITER, engine::writer::class_name(class));
     let decisions = Outcome::ALL.iter().map(|outcome| (outcome.name(), status.total(DECIDE, outcome.name())));
     let decisions: BTreeMap<String, u64> =
@@ -240,7 +325,7 @@ pub fn rejections(watch: &Watch) -> Vec<(&'static str, u64)> {
 }
 
 impl Watch {
-    fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::SeqCst);
     }
 }
@@ -259,20 +344,22 @@ fn lock(data_dir: &Path) -> Result<File, Error> {
     }
 }
 
-fn settings(
+pub(crate) fn settings(
     job: &config::Job,
     watch: &Watch,
     input: &Input,
     fingerprint: BTreeMap<String, String>,
     repository: Repository,
     journal: Arc<Mutex<SqliteStore>>,
+    member: Option<&Member>,
 ) -> Settings {
     watch.input_bytes.store(input.bytes(), Ordering::Relaxed);
+    let (index, processes) = member.map_or((0, 1), Member::place);
     Settings {
-        workers: job.workers.get(),
+        workers: job.workers.get() * processes,
         fingerprint,
         partitions: input.partitions(),
-        state: job.data_dir.join(STATE),
+        state: job.data_dir.join(STATE).join(index.to_string()),
         repository,
         snapshot_every: job.snapshot_every,
         snapshots_kept: job.snapshots_kept.get(),
@@ -284,7 +371,14 @@ fn settings(
     }
 }
 
-fn parts(job: &config::Job, watch: &Watch, input: &Input, ledger: (PathBuf, u64), signal: Signal) -> Parts {
+pub(crate) fn parts(
+    job: &config::Job,
+    watch: &Watch,
+    input: &Input,
+    ledger: (PathBuf, u64),
+    signal: Signal,
+    processes: usize,
+) -> Parts {
     let memory = usize::try_from(job.state_memory_bytes).unwrap_or(usize::MAX);
     let volume = &job.detect.excessive_downloads;
     let responses = watch.responses.clone();
@@ -297,7 +391,7 @@ fn parts(job: &config::Job, watch: &Watch, input: &Input, ledger: (PathBuf, u64)
             downloads: VolumeRule::new(volume.floor, volume.margin, volume.prior),
         },
         shadow: job.shadow,
-        rows_memory: memory / 2,
+        rows_memory: (memory / 2).saturating_mul(processes),
         rocks: RocksStores::new(memory / 2),
         outputs: job.data_dir.clone(),
         ledger,

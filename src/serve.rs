@@ -108,12 +108,13 @@ fn json_of(status: StatusCode, body: &serde_json::Value) -> Response {
     (status, [(CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
 }
 
-/// Whether the job has its state back and reads, or why not. A source's first report comes after the restore.
+/// Whether the job has its state back and reads, or why not. A source's first report comes after the restore, and goes
+/// to the first process; the others are ready once all have met.
 fn readiness(watch: &Watch) -> Result<(), &'static str> {
     let phase = watch.phase.load(Ordering::Acquire);
     if phase < Phase::Running as u8 {
         Err("starting: looking for what to start from")
-    } else if phase == Phase::Running as u8 && watch.status.partitions().is_empty() {
+    } else if phase == Phase::Running as u8 && !watch.follows && watch.status.partitions().is_empty() {
         Err("restoring: no source has been opened yet")
     } else {
         Ok(())
@@ -154,6 +155,14 @@ mod tests {
             watch.phase.store(phase as u8, Ordering::Release);
             assert_eq!(readiness(&watch), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_process_that_follows_waits_for_no_report() {
+        let watch = Watch { follows: true, ..Watch::default() };
+        assert!(readiness(&watch).is_err_and(|reason| reason.starts_with("starting")));
+        watch.phase.store(Phase::Running as u8, Ordering::Release);
+        assert_eq!(readiness(&watch), Ok(()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use crate::job::DECIDE;
 use crate::run::{self, Watch};
+use crate::supervise::Cause;
 use engine::metrics::{Phase, Spent};
 use engine::time::Stamp;
 use operators::model::decision::Outcome;
@@ -196,6 +197,20 @@ const FIGURES: &[Figure] = &[
         read: |watch| vec![(Vec::new(), watch.status.snapshots().restoring)],
     },
     Figure {
+        name: "aerie_generation",
+        help: "Number of the present start of the job over its data directory; an older one can write nothing.",
+        kind: Gauge,
+        labels: &[],
+        read: |watch| Some(load(&watch.generation)).filter(|own| *own > 0).map_or_else(Vec::new, one),
+    },
+    Figure {
+        name: "aerie_restarts_total",
+        help: "How often all processes of the job were started anew because one was lost, by cause.",
+        kind: Counter,
+        labels: &["cause"],
+        read: restarts,
+    },
+    Figure {
         name: "aerie_build_info",
         help: "What runs; always 1.",
         kind: Gauge,
@@ -241,7 +256,7 @@ fn load(value: &AtomicU64) -> u64 {
 }
 
 fn events(watch: &Watch) -> Vec<Sample> {
-    let totals = run::totals(watch);
+    let totals = run::totals(&watch.status);
     let outcomes = [
         ("received", totals.received),
         ("applied", totals.applied),
@@ -270,6 +285,11 @@ fn steps(watch: &Watch) -> Vec<Sample> {
         ("any", "failed", &responses.failures),
     ];
     steps.map(|(kind, outcome, count)| (vec![kind.to_owned(), outcome.to_owned()], load(count) as f64)).to_vec()
+}
+
+fn restarts(watch: &Watch) -> Vec<Sample> {
+    let count = |cause: &Cause| watch.restarts.get(cause.name()).copied().unwrap_or_default();
+    Cause::ALL.iter().map(|cause| (vec![cause.name().to_owned()], count(cause) as f64)).collect()
 }
 
 fn watermarks(watch: &Watch) -> Vec<Sample> {
@@ -338,7 +358,7 @@ mod tests {
 
     #[test]
     fn figures_of_the_watch_are_what_is_scraped() {
-        let watch = Watch::default();
+        let mut watch = Watch::default();
         let names = &["anomalies", "log_only", "responded"];
         for worker in 0..2 {
             watch.status.totals("decide", worker, names, vec![3, 1, 2]);
@@ -351,6 +371,8 @@ mod tests {
         watch.status.restored(1.5);
         watch.responses.open.store(4, Ordering::Relaxed);
         watch.responses.failures.store(5, Ordering::Relaxed);
+        watch.generation.store(6, Ordering::Relaxed);
+        watch.restarts = BTreeMap::from([("killed".to_owned(), 2)]).into();
         let (samples, types) = scrape(&watch);
         let expected = [
             ("aerie_events_total{outcome=\"received\"}", 11.0),
@@ -371,6 +393,9 @@ mod tests {
             ("aerie_snapshot_last_publish_seconds", 0.125),
             ("aerie_snapshot_failures_total", 1.0),
             ("aerie_restore_seconds", 1.5),
+            ("aerie_generation", 6.0),
+            ("aerie_restarts_total{cause=\"killed\"}", 2.0),
+            ("aerie_restarts_total{cause=\"failed\"}", 0.0),
         ];
         for (name, value) in expected {
             assert_eq!(samples.get(name), Some(&value), "{name}");

@@ -19,6 +19,8 @@ pub struct Flags {
     pub data_dir: Option<PathBuf>,
     /// `--workers N`.
     pub workers: Option<String>,
+    /// `--processes N`.
+    pub processes: Option<String>,
     /// `--state-memory SIZE`.
     pub state_memory: Option<String>,
     /// `--snapshot-every DURATION`.
@@ -32,9 +34,10 @@ pub struct Flags {
 impl Flags {
     /// As a layer of the tree.
     pub(crate) fn table(&self) -> Table {
-        let words: [(&str, &'static str, Option<String>); 6] = [
+        let words: [(&str, &'static str, Option<String>); 7] = [
             ("data_dir", "--data-dir", self.data_dir.as_ref().map(|dir| dir.display().to_string())),
             ("workers", "--workers", self.workers.clone()),
+            ("processes", "--processes", self.processes.clone()),
             ("state_memory", "--state-memory", self.state_memory.clone()),
             ("snapshot_every", "--snapshot-every", self.snapshot_every.clone()),
             ("drain_timeout", "--drain-timeout", self.drain_timeout.clone()),

@@ -1,6 +1,7 @@
 //! The checked job: what the program builds from. Owned here: the top of the file, `[job]`, `[http]`, and the way from
 //! layers to a job.
 
+use crate::cluster::{self, Cluster};
 use crate::detect::{self, Detect};
 use crate::flags::Flags;
 use crate::layers::Layers;
@@ -19,8 +20,10 @@ use std::time::Duration;
 pub struct Job {
     /// Where state, snapshots and outputs lie.
     pub data_dir: PathBuf,
-    /// Worker threads, at most one per key group.
+    /// Worker threads of each process; over all processes at most one per key group.
     pub workers: NonZeroUsize,
+    /// Processes on this machine, watched and started anew by the one that starts them.
+    pub processes: NonZeroUsize,
     /// Bytes of memory that decoded and cached state may take, over all workers.
     pub state_memory_bytes: u64,
     /// Where snapshots lie, as a URL; `None` is the folder `snapshots` in the data directory.
@@ -45,6 +48,8 @@ pub struct Job {
     pub http_listen: SocketAddr,
     /// What detection asks for.
     pub detect: Detect,
+    /// The processes of the job, and how long they wait for each other.
+    pub cluster: Cluster,
 }
 
 /// What becomes of `action:"anomaly"` in the input.
@@ -89,6 +94,9 @@ impl Job {
     }
 }
 
+/// Most processes of a job.
+pub(crate) const PROCESSES_MAX: u64 = 64;
+
 const IMPORTED_ANOMALIES: &[(&str, ImportedAnomalies)] =
     &[("record", ImportedAnomalies::Record), ("respond", ImportedAnomalies::Respond)];
 
@@ -96,6 +104,7 @@ const IMPORTED_ANOMALIES: &[(&str, ImportedAnomalies)] =
 struct Running {
     data_dir: PathBuf,
     workers: NonZeroUsize,
+    processes: NonZeroUsize,
     state_memory_bytes: u64,
     snapshots: Option<String>,
     snapshot_every: Duration,
@@ -106,7 +115,9 @@ struct Running {
 }
 
 fn read_job(root: &mut Section<'_>) -> Option<Job> {
-    let running = root.section("job", read_running);
+    let cluster = root.section("cluster", cluster::read);
+    let hosts = cluster.as_ref().and_then(|cluster| Some(cluster.own.as_ref()?.hosts.len()));
+    let running = root.section("job", |job| read_running(job, hosts));
     let control = root.read_list("control", read::path);
     let tor_list = root.read_if_set("tor_list", read::path);
     let sources = source::read_all(root);
@@ -116,6 +127,7 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     Some(Job {
         data_dir: running.data_dir,
         workers: running.workers,
+        processes: running.processes,
         state_memory_bytes: running.state_memory_bytes,
         snapshots: running.snapshots,
         snapshot_every: running.snapshot_every,
@@ -128,13 +140,32 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         sources: sources?,
         http_listen: http_listen?,
         detect: detect?,
+        cluster: cluster?,
     })
 }
 
-fn read_running(job: &mut Section<'_>) -> Option<Running> {
+/// Whether the processes and their workers go together.
+fn fits(job: &mut Section<'_>, workers: usize, processes: usize, hosts: Option<usize>) -> Option<()> {
+    if hosts.is_some() && processes > 1 {
+        let refusal = Refusal::new("cannot be set together with [cluster] hosts");
+        job.refuse("processes", refusal.hint("start one process per host, or drop the hosts"));
+        return None;
+    }
+    let groups = usize::from(engine::key::GROUPS);
+    let processes = hosts.unwrap_or(processes);
+    if workers * processes > groups {
+        let refusal = Refusal::new(format!("must be at most {} with {processes} processes", groups / processes));
+        job.refuse("workers", refusal.hint(format!("there are {groups} key groups, and no use for more workers")));
+        return None;
+    }
+    Some(())
+}
+
+fn read_running(job: &mut Section<'_>, hosts: Option<usize>) -> Option<Running> {
     const HOUR: Duration = Duration::from_secs(3_600);
     let data_dir = job.require("data_dir", "name the folder for state and outputs, or give --data-dir", read::path);
     let workers = job.read("workers", workers);
+    let processes = job.read("processes", |value| read::count(1..=PROCESSES_MAX)(value).map(at_least_one));
     let state_memory_bytes = job.read("state_memory", read::size(16 << 20..=1 << 40));
     let snapshots = job.read_if_set("snapshots", bucket);
     let snapshot_every = job.read("snapshot_every", read::duration(Duration::from_millis(10)..=HOUR));
@@ -142,9 +173,12 @@ fn read_running(job: &mut Section<'_>) -> Option<Running> {
     let shadow = job.read("shadow", read::switch);
     let drain_timeout = job.read("drain_timeout", read::duration(Duration::ZERO..=24 * HOUR));
     let imported_anomalies = job.read("imported_anomalies", read::one_of(IMPORTED_ANOMALIES));
+    let (workers, processes) = (workers?, processes?);
+    fits(job, workers.get(), processes.get(), hosts)?;
     Some(Running {
         data_dir: data_dir?,
-        workers: workers?,
+        workers,
+        processes,
         state_memory_bytes: state_memory_bytes?,
         snapshots: snapshots?,
         snapshot_every: snapshot_every?,

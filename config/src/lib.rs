@@ -6,6 +6,7 @@
 //! where each value came from; the rules read that tree and collect every [`Problem`] at once; only a tree without
 //! problems becomes a [`Job`].
 
+mod cluster;
 mod detect;
 mod flags;
 mod job;
@@ -17,6 +18,7 @@ mod source;
 mod units;
 mod value;
 
+pub use cluster::{Cluster, KeyOrigin, Own};
 pub use detect::{Detect, Volume};
 pub use flags::Flags;
 pub use job::{ImportedAnomalies, Job};

@@ -3,6 +3,7 @@
 
 use crate::layers::DEFAULTS_NAME;
 use crate::problem::{Problem, nearest};
+use crate::secret::Secret;
 use crate::units;
 use crate::value::{Node, Origin, Table, Value};
 use std::ops::RangeInclusive;
@@ -73,6 +74,19 @@ impl<'a> Section<'a> {
             Some(node) => self.judge(self.path_of(key), node, rule).map(Some),
             None => Some(None),
         }
+    }
+
+    /// A key that may be absent and whose value nobody is to see, whatever is wrong with it.
+    pub(crate) fn read_secret(
+        &mut self,
+        key: &'static str,
+        rule: impl Fn(&Value) -> Result<Secret, Refusal>,
+    ) -> Option<Option<Secret>> {
+        let Some(node) = self.node(key) else { return Some(None) };
+        rule(&node.value)
+            .map(Some)
+            .map_err(|refusal| self.note(node.origin.clone(), self.path_of(key), None, refusal))
+            .ok()
     }
 
     /// A list, each of its items by the rule. A single word from outside a file is a list of one. Absent is empty.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A password, token or key. Prints as stars in every form; only [`Secret::expose`] gives it out.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {

@@ -151,3 +151,46 @@ proptest! {
         }
     }
 }
+
+const CLUSTER: &str = "[cluster]\nhosts = [\"127.0.0.1:7300\", \"127.0.0.1:7301\"]\n";
+
+/// What is wrong with a cluster of these settings, by key.
+fn cluster(section: &str, job: &str, environment: &[(&str, &str)]) -> Vec<(String, String)> {
+    let text = format!("[job]\ndata_dir = \"d\"\n{job}\n[[source]]\nkind = \"file\"\npaths = [\"e\"]\n{section}");
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let layers = Layers { file: Some(JobFile { name: "job.toml".to_owned(), text }), environment, ..Layers::default() };
+    match Job::load(&layers) {
+        Ok(_) => Vec::new(),
+        Err(problems) => {
+            assert!(!problems.to_string().contains("hunter2"), "a secret is shown: {problems}");
+            problems.0.into_iter().map(|problem| (problem.path, problem.rule)).collect()
+        }
+    }
+}
+
+#[test]
+fn a_cluster_is_whole_or_not_there() {
+    const SECRET: (&str, &str) = ("AERIE__CLUSTER__SECRET", "hunter2-hunter2-hunter2");
+    const INDEX: (&str, &str) = ("AERIE__CLUSTER__INDEX", "1");
+    assert_eq!(cluster(CLUSTER, "", &[SECRET, INDEX]), []);
+    assert_eq!(cluster(&format!("{CLUSTER}secret_file = \"key\"\n"), "", &[INDEX]), []);
+    assert_eq!(cluster("[cluster]\npeer_timeout = \"1s\"\n", "processes = 3", &[]), []);
+    let refused = |section: &str, job: &str, environment: &[(&str, &str)], key: &str, rule: &str| {
+        let problems = cluster(section, job, environment);
+        assert!(problems.len() == 1 && problems[0].0 == key && problems[0].1.contains(rule), "{key}: {problems:?}");
+    };
+    refused(CLUSTER, "processes = 2", &[SECRET, INDEX], "job.processes", "together with [cluster]");
+    refused(CLUSTER, "workers = 129", &[SECRET, INDEX], "job.workers", "at most 128");
+    refused("", "workers = 86\nprocesses = 3", &[], "job.workers", "at most 85");
+    refused(CLUSTER, "", &[INDEX], "cluster.secret", "missing");
+    refused(CLUSTER, "", &[SECRET], "cluster.index", "missing");
+    refused(CLUSTER, "", &[SECRET, ("AERIE__CLUSTER__INDEX", "2")], "cluster.index", "from 0 to 1");
+    refused(CLUSTER, "", &[("AERIE__CLUSTER__SECRET", "hunter2"), INDEX], "cluster.secret", "at least 16");
+    refused("", "", &[INDEX], "cluster.hosts", "missing");
+    let in_file = format!("{CLUSTER}secret = \"hunter2-hunter2-hunter2\"\n");
+    refused(&in_file, "", &[INDEX], "cluster.secret", "must not stand");
+    refused(&format!("{CLUSTER}secret_file = \"key\"\n"), "", &[SECRET, INDEX], "cluster.secret_file", "together");
+    let twice = "[cluster]\nhosts = [\"a:1\", \"a:1\"]\n";
+    refused(twice, "", &[SECRET, INDEX], "cluster.hosts", "each once");
+    refused("[cluster]\nhosts = [\"a:1\", \"b\"]\n", "", &[SECRET, INDEX], "cluster.hosts[1]", "address and port");
+}

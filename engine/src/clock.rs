@@ -46,3 +46,8 @@ impl Stopwatch {
         self.0.elapsed()
     }
 }
+
+/// Waits before the next look at something that cannot wake who waits for it. Outside of dataflow only.
+pub fn pause(length: Duration) {
+    std::thread::sleep(length);
+}

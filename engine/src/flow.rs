@@ -2,6 +2,7 @@
 //! what the assembly calls on each of them, in the same order on all.
 
 use crate::clock::Clock;
+use crate::cluster::Mesh;
 use crate::coordinator::conduct::{Conductor, Score};
 use crate::coordinator::coordinator;
 use crate::coordinator::message::{Activity, Announcement, Answer, Part, Progress};
@@ -23,17 +24,17 @@ use crate::state::table::Table;
 use crate::time::{Micros, Span, Stamp};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use timely::WorkerConfig;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{Concatenate, ConnectLoop, Feedback as _};
 use timely::dataflow::{Scope, StreamVec};
-
-/// Folder of a snapshot's files, within that of live state, until all stores are open.
-const FETCHED: &str = "fetched";
+use timely::execute::execute_from;
 
 /// A stream of records, each with its own time, stamped no later than that.
 pub type Stream<'s, R> = StreamVec<'s, Stamp, R>;
@@ -49,13 +50,13 @@ pub struct Read<'s, D: Decode> {
 /// What a job is run with.
 #[derive(Clone)]
 pub struct Settings {
-    /// Threads of dataflow.
+    /// Threads of dataflow, over all processes.
     pub workers: usize,
     /// Inputs and semantics that must not change between runs, by name.
     pub fingerprint: BTreeMap<String, String>,
     /// What is read, in an order that every run keeps.
     pub partitions: Vec<(Arc<dyn Partition>, Timing)>,
-    /// Folder of live keyed state. Rebuilt at every start.
+    /// Folder of this process's live keyed state. Rebuilt at every start, in a folder of its generation.
     pub state: PathBuf,
     /// Where snapshots go.
     pub repository: Repository,
@@ -96,11 +97,40 @@ pub struct Start {
 impl Start {
     /// Looks for what to start from, and takes it over as a generation above `least_generation`.
     pub fn find(settings: &Settings, least_generation: u64) -> Result<Self, Error> {
-        let fetched = settings.state.join(FETCHED);
-        let restore = restore::choose(&settings.repository, &settings.job(), least_generation, &fetched)?;
-        remove_former(&settings.state)?;
-        settings.status.restored(restore.seconds);
-        Ok(Start { restore, opening: AtomicUsize::new(settings.workers) })
+        let restore = restore::choose(&settings.repository, &settings.job(), least_generation, &settings.state)?;
+        Start::of(settings, restore, settings.workers)
+    }
+
+    /// What another process has found: its snapshot, of which the files that concern the workers `own` are fetched.
+    pub fn follow(
+        settings: &Settings,
+        snapshot: Option<u64>,
+        generation: u64,
+        own: Range<usize>,
+    ) -> Result<Self, Error> {
+        let threads = own.len();
+        let (repository, job) = (&settings.repository, settings.job());
+        let restore = restore::follow(repository, &job, snapshot, generation, own, &settings.state)?;
+        Start::of(settings, restore, threads)
+    }
+
+    /// The newest snapshot, to be looked at and not to be started from.
+    pub fn newest(settings: &Settings) -> Result<Self, Error> {
+        let restore = restore::newest(&settings.repository, &settings.job())?;
+        Start::of(settings, restore, 0)
+    }
+
+    fn of(settings: &Settings, restore: Restore, threads: usize) -> Result<Self, Error> {
+        if threads > 0 {
+            remove_former(&settings.state, restore.generation)?;
+            settings.status.restored(restore.seconds);
+        }
+        Ok(Start { restore, opening: AtomicUsize::new(threads) })
+    }
+
+    /// Folder of live state: a process of an older generation that is not quite gone must not find it.
+    fn state(&self, settings: &Settings) -> PathBuf {
+        restore::folder_of(&settings.state, self.restore.generation)
     }
 
     /// Shows what a job that is over came to: operators by name, each with the names of its totals.
@@ -136,27 +166,40 @@ impl Settings {
     }
 }
 
-/// Removes what an earlier run left of live state: it is rebuilt from the fetched files.
-fn remove_former(state: &Path) -> Result<(), Error> {
-    std::fs::create_dir_all(state).map_err(Error::io("create", state))?;
+/// Removes what earlier generations left of live state: it is rebuilt from the fetched files.
+fn remove_former(state: &Path, generation: u64) -> Result<(), Error> {
+    let own = restore::folder_of(state, generation);
+    std::fs::create_dir_all(&own).map_err(Error::io("create", &own))?;
     for entry in std::fs::read_dir(state).map_err(Error::io("list", state))? {
         let path = entry.map_err(Error::io("list", state))?.path();
-        if !path.ends_with(FETCHED) {
+        if path != own {
             std::fs::remove_dir_all(&path).map_err(Error::io("remove", path))?;
         }
     }
     Ok(())
 }
 
-/// Runs a job to its end, or until it is told to stop. `assemble` builds the dataflow and is called on each worker.
+/// Runs a job in one process to its end, or until it is told to stop. `assemble` builds the dataflow and is called on
+/// each worker.
 pub fn run<A>(settings: Settings, start: Start, assemble: A) -> Result<Ended, Error>
+where
+    A: for<'s> Fn(&mut Flow<'s>) -> Result<(), Error> + Send + Sync + 'static,
+{
+    run_on(Mesh::alone(), settings, start, assemble)
+}
+
+/// [`run`] as one process of several, each with an equal share of the workers. All but the first only follow: when to
+/// stop and when to take a snapshot is the first one's to say. After an error this process has to end, so that the
+/// others notice.
+pub fn run_on<A>(mesh: Mesh, settings: Settings, start: Start, assemble: A) -> Result<Ended, Error>
 where
     A: for<'s> Fn(&mut Flow<'s>) -> Result<(), Error> + Send + Sync + 'static,
 {
     let poison = Poison::default();
     let shared = Arc::new(Shared { settings: settings.clone(), start, poison: poison.clone() });
-    let config = timely::Config::process(settings.workers);
-    let workers = timely::execute(config, move |worker| {
+    let threads = settings.workers / mesh.processes();
+    let (builders, connections) = mesh.allocators(threads)?;
+    let workers = execute_from(builders, Box::new(()), WorkerConfig::default(), move |worker| {
         let leave = Rc::new(Cell::new(false));
         let dataflow = worker.next_dataflow_index();
         worker.dataflow_named::<Stamp, _, _>("job", |scope| {
@@ -174,15 +217,14 @@ where
         leave.get()
     })
     .map_err(|error| Error::Unavailable(format!("the workers could not be started: {error}")))?;
-    let mut left = false;
-    for worker in workers.join() {
-        left |= worker.map_err(|error| Error::Fault(format!("a worker panicked: {error}")))?;
+    let joined: Result<Vec<bool>, String> = workers.join().into_iter().collect();
+    let panicked = |error| Error::Fault(format!("a worker panicked: {error}"));
+    let ended = poison.take().map_or_else(|| joined.map_err(panicked), Err);
+    if ended.is_err() {
+        // Letting go waits for the other processes, which go on until they notice that this one is gone.
+        std::mem::forget(connections);
     }
-    match poison.take() {
-        Some(error) => Err(error),
-        None if left => Ok(Ended::Stopped),
-        None => Ok(Ended::Complete),
-    }
+    ended.map(|left| if left.contains(&true) { Ended::Stopped } else { Ended::Complete })
 }
 
 /// What all workers of a run share.
@@ -289,7 +331,8 @@ impl<'s> Flow<'s> {
     ) -> Result<Vec<Stream<'s, L::Out>>, Error> {
         let Shared { settings, start, poison } = &*self.shared;
         let (worker, workers) = self.place();
-        let folder = settings.state.join(format!("{name}.{worker}"));
+        let state = start.state(settings);
+        let folder = state.join(format!("{name}.{worker}"));
         let checkpoints = start.restore.checkpoints(name, worker, workers)?;
         let store = match self.restored() {
             Some(_) => stores.restore(&folder, &checkpoints, crate::key::KeyGroup::owned_by(worker, workers))?,
@@ -306,7 +349,7 @@ impl<'s> Flow<'s> {
                 table: Table::new(store, budget),
                 restored: self.restored(),
                 totals: settings.status.totals(name, worker, L::TOTALS, totals),
-                checkpoints: settings.state.join(format!("{name}.{worker}.checkpoint")),
+                checkpoints: state.join(format!("{name}.{worker}.checkpoint")),
                 shelf: Arc::new(Mutex::new(settings.repository.shelf(
                     start.restore.generation,
                     &Part::folder(name, worker),

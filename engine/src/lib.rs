@@ -2,6 +2,7 @@
 //! It knows keys, records, time and bytes, and nothing of what they mean.
 
 pub mod clock;
+pub mod cluster;
 pub mod coordinator;
 pub mod error;
 pub mod fault;

@@ -1,6 +1,7 @@
 //! Every bound of the engine, with its reason, and the relations between them.
 
 use crate::time::{Span, Stamp};
+use std::time::Duration;
 
 /// Records waiting in a partition because they are far ahead; one more is rejected. Honest partitions have none or,
 /// around a gap, one.
@@ -42,3 +43,12 @@ pub const HORIZON_LEAD_MIN: Stamp = 1_000;
 pub const HORIZON_LEAD_MAX: Stamp = Span::from_hours(1).millis();
 
 const _: () = assert!(HORIZON_LEAD_MAX < LEAD_MAX && HORIZON_LEAD_MIN <= HORIZON_LEAD_MAX);
+
+/// How long a handshake between two processes may take as a whole. An honest one takes milliseconds.
+pub const CLUSTER_HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// Handshakes that go on at once at one process; one more ends the oldest, which has had the most time.
+pub const CLUSTER_HANDSHAKES_MAX: usize = 64;
+
+/// Bytes of the word that goes with a generation.
+pub const CLUSTER_WORD_BYTES_MAX: usize = 4_096;

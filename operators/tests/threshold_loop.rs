@@ -7,6 +7,8 @@ use engine::key;
 use engine::keyed::Logic;
 use engine::keyed::operator::{Input, Keyed, keyed};
 use engine::metrics::Status;
+use engine::snapshot::objects::Objects;
+use engine::snapshot::repository::Repository;
 use engine::state::memory::MemoryStores;
 use engine::state::store::Stores;
 use engine::state::table::Table;
@@ -23,7 +25,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::path::Path;
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use timely::dataflow::operators::capture::{Capture, Event as Captured};
 use timely::dataflow::operators::core::to_stream::ToStream;
 use timely::dataflow::operators::vec::Map;
@@ -70,13 +72,15 @@ fn read_text(event: &Event) -> EventText {
 
 fn operator<L: Logic>(name: &str, logic: L, status: &Status, worker: usize, folder: &Path) -> Keyed<L> {
     let store = MemoryStores.create(&folder.join(format!("{name}-{worker}"))).expect("memory");
+    let repository = Repository::new(Objects::in_folder(&folder.join("snapshots")).expect("a folder"));
     Keyed {
         name: name.to_owned(),
         logic,
         table: Table::new(store, 1 << 20),
         restored: None,
         totals: status.totals(name, worker, L::TOTALS, vec![0; L::TOTALS.len()]),
-        snapshots: folder.to_owned(),
+        checkpoints: folder.join(format!("{name}-{worker}.checkpoint")),
+        shelf: Arc::new(Mutex::new(repository.shelf(1, &format!("{name}.{worker}"), Vec::new()))),
         poison: Poison::default(),
         faults: Faults::default(),
     }

@@ -49,6 +49,11 @@ fn write(to: &mut String, job: &Job) -> std::fmt::Result {
         job.snapshot_every,
         job.snapshots_kept
     )?;
+    match &job.cluster.own {
+        Some(own) => writeln!(to, "  be       process {} of {}", own.index, own.hosts.join(", "))?,
+        None if job.processes.get() > 1 => writeln!(to, "  start    {} such processes", job.processes)?,
+        None => {}
+    }
     writeln!(to, "  serve    http://{}", job.http_listen)?;
     let imported = match job.imported_anomalies {
         ImportedAnomalies::Record => "record",

@@ -44,7 +44,7 @@ pub(super) fn execute(args: &Args) -> Result<(), Failure> {
     signals::stop_on_signal(watch.stop.clone())?;
     let server = serve::start(job.http_listen, Port::OrAnyFree, watch.clone())?;
     tell(&format!("running; metrics at http://{}/metrics", server.address));
-    let finished = run::with_progress(&job, &watch)?;
+    let finished = run::with_progress(&job, &watch, None)?;
     if finished.ended == Ended::Stopped {
         tell(&format!("stopped before the end; aerie demo --data-dir {} goes on", dir.display()));
         return Ok(());

@@ -1,20 +1,25 @@
 //! `aerie run`: from flags and files to a job, and what is said of it at its end.
 
 use super::{Failure, counted, grouped, print, print_json, signals, tell};
+use crate::member::{Member, Summons, obey_parent};
 use crate::progress::Shown;
-use crate::run::{Finished, Totals, Watch, run};
+use crate::run::{Finished, Totals, Watch, run_as};
 use crate::serve::{self, Port};
+use crate::supervise;
 use config::{Flags, Job, JobFile, Layers, SourceKind};
 use engine::flow::Ended;
 use std::fmt::Write;
-use std::io::Read;
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// Run a job: activity in, anomalies, decisions and responses out
 ///
 /// Reads activity, finds anomalies, decides about each, and ends the sessions of those whose org wants that. State,
 /// snapshots and outputs lie in the data directory; run again on it with the same inputs, the job goes on where it
-/// was, with any number of workers. A signal stops it with a last snapshot.
+/// was, with any number of workers and processes. A signal stops it with a last snapshot.
+///
+/// With --processes the work is shared out over so many processes on this machine. When one of them is lost, all are
+/// started anew and go on from the last snapshot; the n-th one, counted from 0, serves at the port n higher.
 ///
 /// Settings come from the built-in defaults, the job file, the environment (AERIE__JOB__WORKERS=4) and the flags, each
 /// over the one before. While it runs, /livez, /readyz, /metrics and /version are served on 127.0.0.1:9464 or where
@@ -45,7 +50,10 @@ pub(super) struct Args {
     /// Worker threads, or "cores"; results do not depend on it
     #[arg(long, value_name = "N")]
     workers: Option<String>,
-    /// Memory for decoded and cached state, such as 256MiB
+    /// Processes on this machine, each with so many workers; results do not depend on it
+    #[arg(long, value_name = "N")]
+    processes: Option<String>,
+    /// Memory for decoded and cached state of a process, such as 256MiB
     #[arg(long, value_name = "SIZE")]
     state_memory: Option<String>,
     /// Wall time from one snapshot to the next, such as 10s
@@ -63,23 +71,45 @@ pub(super) struct Args {
     /// Print the totals of the job as the last line, as JSON
     #[arg(long)]
     json: bool,
+    /// Which of several processes this is, as the one says that has started it
+    #[arg(long, value_name = "INDEX", hide = true)]
+    member: Option<usize>,
 }
 
 /// The variable that sets [http] listen: who sets it means that port.
 const LISTEN_VARIABLE: &str = "AERIE__HTTP__LISTEN";
 
 pub(super) fn execute(args: Args) -> Result<(), Failure> {
-    let json = args.json;
+    let (json, child) = (args.json, args.member);
+    let mut watch = Watch::default();
+    let mut stdin = BufReader::new(io::stdin());
+    let summons = child.map(|index| Ok::<_, Failure>((index, Summons::hear(&mut stdin)?))).transpose()?;
     let (config, flags) = args.split();
-    let job = load(config.as_deref(), flags)?;
+    let mut job = load(config.as_deref(), flags)?;
     require_files(&job)?;
+    signals::stop_on_signal(watch.stop.clone())?;
+    let member = match summons {
+        Some((index, summons)) => {
+            watch.restarts = summons.restarts.clone().into();
+            obey_parent(stdin, watch.stop.clone())?;
+            Some(Member::of_parent(index, summons)?)
+        }
+        None if job.processes.get() > 1 => return supervise::run(&job, &watch.stop),
+        None => Member::of_settings(&job)?,
+    };
+    if let Some(member) = &member {
+        watch.follows = !member.leads();
+        job.http_listen.set_port(port_of(job.http_listen.port(), member.place().0));
+    }
     let chosen = config.is_some() || std::env::var_os(LISTEN_VARIABLE).is_some();
     let port = if chosen { Port::AsGiven } else { Port::OrAnyFree };
-    let watch = Watch::default();
-    signals::stop_on_signal(watch.stop.clone())?;
     let server = serve::start(job.http_listen, port, watch.clone())?;
+    if let Some(member) = member.as_ref().filter(|member| !member.leads()) {
+        tracing::info!("serving http://{}", server.address);
+        return Ok(run_as(&job, &watch, Some(member)).map(drop)?);
+    }
     tell(&format!("serving http://{}", server.address));
-    let finished = with_progress(&job, &watch)?;
+    let finished = with_progress(&job, &watch, member.as_ref())?;
     finished.passed_over.iter().for_each(|report| tell(&format!("passed over a damaged snapshot: {report}")));
     match json {
         true => print_json(&finished.totals)?,
@@ -91,6 +121,12 @@ pub(super) fn execute(args: Args) -> Result<(), Failure> {
     outcome(&finished)
 }
 
+/// Where the n-th process serves, counted from 0. Port 0 stays any free port, and is what comes after the last one.
+fn port_of(first: u16, index: usize) -> u16 {
+    let port = u16::try_from(index).ok().and_then(|index| first.checked_add(index));
+    port.filter(|_| first != 0).unwrap_or_default()
+}
+
 impl Args {
     fn split(self) -> (Option<PathBuf>, Flags) {
         let flags = Flags {
@@ -100,6 +136,7 @@ impl Args {
             tor_list: self.tor_list,
             data_dir: self.data_dir,
             workers: self.workers,
+            processes: self.processes,
             state_memory: self.state_memory,
             snapshot_every: self.snapshot_every,
             drain_timeout: self.drain_timeout,
@@ -148,9 +185,9 @@ fn require_files(job: &Job) -> Result<(), Failure> {
 }
 
 /// Runs the job with its progress shown on a terminal.
-pub(super) fn with_progress(job: &Job, watch: &Watch) -> Result<Finished, Failure> {
+pub(super) fn with_progress(job: &Job, watch: &Watch, member: Option<&Member>) -> Result<Finished, Failure> {
     let _shown = Shown::start(job, watch);
-    Ok(run(job, watch)?)
+    Ok(run_as(job, watch, member)?)
 }
 
 /// What the end of a run is for a shell. Told to stop, it leaves open responses to the next run.
@@ -252,6 +289,12 @@ mod tests {
         assert_eq!(failure.code(), 1);
         assert!(failure.to_string().starts_with("2 responses are still open"), "{failure}");
         assert_eq!(outcome(&Finished { ended: Ended::Stopped, ..open }), Ok(()));
+    }
+
+    #[test]
+    fn each_process_has_a_port_of_its_own_or_any_free_one() {
+        assert_eq!([0, 1, 5].map(|index| port_of(9_464, index)), [9_464, 9_465, 9_469]);
+        assert_eq!([port_of(0, 3), port_of(u16::MAX, 1), port_of(1, usize::MAX)], [0, 0, 0]);
     }
 
     #[test]

@@ -33,6 +33,7 @@ fn what_is_documented_is_taken() {
         "aerie run --config job.toml --workers 4 --shadow --json",
         "aerie run --input a b --control c --tor-list t --data-dir d --workers cores --state-memory 256MiB \
          --snapshot-every 1s --drain-timeout 5m --shadow --follow --json",
+        "aerie run --input a --data-dir d --processes 3 --workers 2",
         "aerie check --config job.toml",
         "aerie snapshots list --data-dir d --json",
         "aerie generate --seed 1 --orgs 2 --users 3 --days 4 --out d --json",

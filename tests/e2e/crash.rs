@@ -64,7 +64,7 @@ impl Moment {
 }
 
 /// One more than the number of the newest snapshot; zero if there is none.
-fn newest(data_dir: &Path) -> u64 {
+pub fn newest(data_dir: &Path) -> u64 {
     snapshots(data_dir).last().map_or(0, |id| id + 1)
 }
 

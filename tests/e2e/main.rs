@@ -5,6 +5,7 @@
 
 mod bucket;
 mod cli;
+mod cluster;
 mod conservation;
 mod crash;
 mod determinism;

@@ -124,7 +124,7 @@ impl Job {
     }
 
     pub fn start(&self) -> Running {
-        start_in(&self.words(), &self.environment, &self.data_dir)
+        start_in(&self.words(), &self.data_dir, &self.environment)
     }
 
     /// Runs to whatever end.
@@ -215,11 +215,11 @@ pub fn aerie(words: &[impl AsRef<str>]) -> Ended {
 
 /// Starts a command; what it says goes to files beside `near`.
 pub fn start(words: &[impl AsRef<str>], near: &Path) -> Running {
-    start_in(words, &[], near)
+    start_in(words, near, &[])
 }
 
-/// [`start`] with more in the environment.
-pub fn start_in(words: &[impl AsRef<str>], environment: &[(String, String)], near: &Path) -> Running {
+/// [`start`] with these variables in the environment.
+pub fn start_in(words: &[impl AsRef<str>], near: &Path, environment: &[(String, String)]) -> Running {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     let number = STARTED.fetch_add(1, Ordering::Relaxed);
     let stream = |kind: &str| near.with_extension(format!("{number}.{kind}"));

@@ -1,8 +1,13 @@
 //! The tables, their version, and how numbers are kept in them.
 
-use super::Failure;
+use super::{BUSY_TIMEOUT, Failure};
 use engine::error::Error;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long to wait before looking again whether another holds the file.
+const BUSY_LOOK: Duration = Duration::from_millis(5);
 
 /// Marks a SQLite file as ours, in its header's application id: "aeri".
 const APPLICATION: i64 = 0x6165_7269;
@@ -93,7 +98,7 @@ create table journal (
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
     // Before the first change of the file: a foreign one stays as it is.
     let there = is_store(connection)?;
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    log_ahead(connection)?;
     if there {
         return Ok(());
     }
@@ -105,6 +110,21 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
         set_number(&transaction, FORMAT, VERSION)?;
     }
     Ok(transaction.commit()?)
+}
+
+/// Puts the file into WAL mode. SQLite waits for nobody here, so this does.
+fn log_ahead(connection: &Connection) -> Result<(), Failure> {
+    let since = Instant::now();
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
+            Err(error) if is_busy(&error) && since.elapsed() < BUSY_TIMEOUT => thread::sleep(BUSY_LOOK),
+            done => return Ok(done?),
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// Whether the file is a store of this version; otherwise it is empty, or refused.

@@ -33,26 +33,28 @@ pub struct Restore {
 }
 
 /// Chooses the newest intact snapshot that fits the job, for a new generation above `least_generation`, and takes it
-/// over: an older generation can publish nothing from then on. Its files are fetched into `folder`, which is emptied.
+/// over: an older generation can publish nothing from then on. Its files are fetched into the generation's folder in
+/// `state`.
 /// A complete job is not taken over and not fetched, since there is nothing to go on with.
 ///
 /// # Errors
 /// [`Error::Corrupt`] when there are snapshots but none is intact; [`Error::Unfit`] and [`Error::Invalid`] when the
 /// newest readable one is of another program or job, which is never passed over.
-pub fn choose(repository: &Repository, job: &Job, least_generation: u64, folder: &Path) -> Result<Restore, Error> {
+pub fn choose(repository: &Repository, job: &Job, least_generation: u64, state: &Path) -> Result<Restore, Error> {
     let watch = Stopwatch::start();
     if let Some(restore) = complete(repository, job)? {
         return Ok(restore);
     }
     let generation = repository.claim_generation(least_generation)?;
-    let taken_over = take_over(repository, job, generation, folder);
+    let fetched = fetched(state, generation);
+    let taken_over = take_over(repository, job, generation, &fetched);
     if taken_over.is_err() {
         // Nothing was done under this number, so that a refusal leaves no trace.
         repository.give_up_generation(generation)?;
-        remove(folder)?;
+        remove(&folder_of(state, generation))?;
     }
     let restore = taken_over?;
-    Ok(Restore { seconds: watch.elapsed().as_secs_f64(), fetched: folder.to_owned(), ..restore })
+    Ok(Restore { seconds: watch.elapsed().as_secs_f64(), fetched, ..restore })
 }
 
 fn take_over(repository: &Repository, job: &Job, generation: u64, folder: &Path) -> Result<Restore, Error> {
@@ -89,16 +91,20 @@ pub fn follow(
     chosen: Option<u64>,
     generation: u64,
     workers: Range<usize>,
-    folder: &Path,
+    state: &Path,
 ) -> Result<Restore, Error> {
     let watch = Stopwatch::start();
     let Some(id) = chosen else { return Ok(Restore { generation, ..Restore::default() }) };
     let manifest = repository.manifest(id)?;
     manifest.check(job)?;
+    if manifest.complete {
+        return Ok(Restore { manifest: Some(manifest), generation, next_id: id + 1, ..Restore::default() });
+    }
+    let fetched = fetched(state, generation);
     let owned = workers.map(|worker| KeyGroup::owned_by(worker, job.workers));
     let owned = owned.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or_default();
-    fetch(repository, &manifest, &owned, folder)?;
-    let (seconds, fetched) = (watch.elapsed().as_secs_f64(), folder.to_owned());
+    fetch(repository, &manifest, &owned, &fetched)?;
+    let seconds = watch.elapsed().as_secs_f64();
     Ok(Restore { manifest: Some(manifest), generation, next_id: id + 1, seconds, fetched, ..Restore::default() })
 }
 
@@ -112,6 +118,28 @@ pub fn look(repository: &Repository, id: u64, folder: &Path) -> Result<Restore, 
     fetch(repository, &manifest, &KeyGroup::all(), folder)?;
     let (seconds, fetched) = (watch.elapsed().as_secs_f64(), folder.to_owned());
     Ok(Restore { manifest: Some(manifest), seconds, fetched, ..Restore::default() })
+}
+
+/// The newest snapshot that can be read, without its files.
+///
+/// # Errors
+/// [`Error::Corrupt`] if there is none.
+pub fn newest(repository: &Repository, job: &Job) -> Result<Restore, Error> {
+    let newest = repository.list()?.into_iter().rev().find_map(|found| found.manifest.ok());
+    let manifest = newest
+        .ok_or_else(|| Error::Corrupt(format!("there is no snapshot that can be read in {}", repository.place())))?;
+    manifest.check(job)?;
+    Ok(Restore { next_id: manifest.id + 1, manifest: Some(manifest), ..Restore::default() })
+}
+
+/// Folder of a generation's live state.
+pub fn folder_of(state: &Path, generation: u64) -> PathBuf {
+    state.join(generation.to_string())
+}
+
+/// Folder of a snapshot's files, until all stores are open.
+fn fetched(state: &Path, generation: u64) -> PathBuf {
+    folder_of(state, generation).join("fetched")
 }
 
 /// A job that is over, from its newest snapshot.

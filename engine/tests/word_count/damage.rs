@@ -99,7 +99,7 @@ fn crashed(partitions: &[Vec<String>], stores: &Arc<dyn Stores>) -> tempfile::Te
         let variant = Variant {
             snapshot_every: Duration::from_millis(2),
             block: 4,
-            crash_after: SHAPE.records as u64 / 4 - 100,
+            crash_after: SHAPE.records / 4 - 100,
             ..Variant::default()
         };
         let outcome = words_in(scratch.path(), partitions, &variant, stores.clone());

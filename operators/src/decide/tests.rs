@@ -13,6 +13,8 @@ use engine::fault::{Faults, Poison};
 use engine::keyed::operator::{Input, Keyed, keyed};
 use engine::keyed::{Logic, Record};
 use engine::metrics::Status;
+use engine::snapshot::objects::Objects;
+use engine::snapshot::repository::Repository;
 use engine::state::memory::MemoryStores;
 use engine::state::store::Stores;
 use engine::state::table::Table;
@@ -22,8 +24,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use timely::dataflow::operators::{Inspect, Probe, ToStream, vec::Input as _};
 
 /// A point of event time, in seconds after the start of 2026.
@@ -69,15 +71,18 @@ pub(crate) fn drive<L: Logic<Record: Sync, Out: Sync>>(
     let (of_worker, set) = (status.clone(), poison.clone());
     let out = timely::execute_directly(move |worker| {
         let out = Rc::new(RefCell::new(Vec::new()));
+        let scratch = tempfile::tempdir().unwrap();
+        let repository = Repository::new(Objects::in_folder(scratch.path()).unwrap());
         let (mut input, probe) = worker.dataflow::<Stamp, _, _>(|scope| {
             let (input, stream) = scope.new_input();
             let operator = Keyed {
                 name: "tested".into(),
                 logic: logic(),
-                table: Table::new(MemoryStores.create(&PathBuf::from("tested")).unwrap(), 1 << 20),
+                table: Table::new(MemoryStores.create(&scratch.path().join("state")).unwrap(), 1 << 20),
                 restored: None,
                 totals: of_worker.totals("tested", 0, L::TOTALS, vec![0; L::TOTALS.len()]),
-                snapshots: PathBuf::new(),
+                checkpoints: scratch.path().join("checkpoint"),
+                shelf: Arc::new(Mutex::new(repository.shelf(1, "tested.0", Vec::new()))),
                 poison: set,
                 faults: Faults::default(),
             };
