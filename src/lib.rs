@@ -5,6 +5,7 @@ pub mod execute;
 pub mod input;
 pub mod job;
 pub mod progress;
+pub mod replay;
 pub mod run;
 pub mod serve;
 pub mod telemetry;

@@ -4,7 +4,7 @@
 
 use crate::execute::{Executor, Signal};
 use crate::input::Input;
-use crate::job::{DECIDE, DETECT, Parts, WRITER, assemble};
+use crate::job::{DECIDE, DETECT, Parts, WRITER, assemble, open_in};
 use config::ImportedAnomalies;
 use connectors::sqlite::SqliteStore;
 use engine::clock::{Clock, Stopwatch};
@@ -12,13 +12,13 @@ use engine::error::Error;
 use engine::fault::Faults;
 use engine::flow::{Ended, Settings, Start};
 use engine::keyed::Logic;
-use engine::ledger::Ledger;
+use engine::ledger::{Issued, Ledger};
 use engine::metrics::Status;
 use engine::snapshot::objects::Objects;
 use engine::snapshot::repository::Repository;
 use engine::state::rocks::RocksStores;
 use engine::time::Micros;
-use engine::writer::Writer;
+use engine::writer::{OpenAppend, Writer};
 use operators::baseline::VolumeRule;
 use operators::decide::Decide;
 use operators::decode::RejectReason;
@@ -165,7 +165,12 @@ pub fn run(job: &config::Job, watch: &Watch) -> Result<Finished, Error> {
         );
         Ok(Ended::Complete)
     } else {
-        let parts = parts(job, watch, &input, (ledger.clone(), generation), signal.clone());
+        let (responses, signal) = (watch.responses.clone(), signal.clone());
+        let issued = Arc::new(move |issued: &Issued| {
+            responses.differing.fetch_add(issued.differing.len() as u64, Ordering::Relaxed);
+            signal.wake();
+        });
+        let parts = parts(job, &input, open_in(job.data_dir.clone()), (ledger.clone(), generation), issued);
         engine::flow::run(settings, start, move |flow| assemble(flow, &parts))
     };
     watch.enter(Phase::Draining);
@@ -191,6 +196,29 @@ pub fn repository(data_dir: &Path, url: Option<&str>) -> Result<Repository, Erro
         Some(url) => Objects::at_url(url, std::env::vars())?,
         None => Objects::in_folder(&data_dir.join(SNAPSHOTS))?,
     }))
+}
+
+/// As [`repository`], of a job that has run: nothing is created.
+pub fn existing_repository(data_dir: &Path, url: Option<&str>) -> Result<Repository, Error> {
+    let folder = data_dir.join(SNAPSHOTS);
+    if url.is_none() && !folder.is_dir() {
+        return Err(Error::Invalid(format!(
+            "{} has no folder {SNAPSHOTS}: name the data directory of a job, or say where its snapshots lie with \
+             --snapshots URL",
+            data_dir.display()
+        )));
+    }
+    repository(data_dir, url)
+}
+
+/// The embedded control store of a job that has run, to be read: nothing is created or changed.
+pub fn existing_ledger(data_dir: &Path) -> Result<SqliteStore, Error> {
+    let path = data_dir.join(LEDGER);
+    if !path.is_file() {
+        let dir = data_dir.display();
+        return Err(Error::Invalid(format!("{dir} has no file {LEDGER}: name the data directory of a job")));
+    }
+    SqliteStore::open_to_read(&path)
 }
 
 /// Finds what to start from and takes it over, as a generation that is new to both the snapshots and the ledger.
@@ -240,7 +268,7 @@ pub fn rejections(watch: &Watch) -> Vec<(&'static str, u64)> {
 }
 
 impl Watch {
-    fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::SeqCst);
     }
 }
@@ -284,10 +312,16 @@ fn settings(
     }
 }
 
-fn parts(job: &config::Job, watch: &Watch, input: &Input, ledger: (PathBuf, u64), signal: Signal) -> Parts {
+/// What the dataflow of a job is assembled from, but for where its results go.
+pub(crate) fn parts(
+    job: &config::Job,
+    input: &Input,
+    outputs: Arc<OpenAppend>,
+    ledger: (PathBuf, u64),
+    issued: Arc<dyn Fn(&Issued) + Send + Sync>,
+) -> Parts {
     let memory = usize::try_from(job.state_memory_bytes).unwrap_or(usize::MAX);
     let volume = &job.detect.excessive_downloads;
-    let responses = watch.responses.clone();
     Parts {
         names: input.names(),
         sources: input.orgs(),
@@ -299,12 +333,9 @@ fn parts(job: &config::Job, watch: &Watch, input: &Input, ledger: (PathBuf, u64)
         shadow: job.shadow,
         rows_memory: memory / 2,
         rocks: RocksStores::new(memory / 2),
-        outputs: job.data_dir.clone(),
+        outputs,
         ledger,
-        issued: Arc::new(move |issued| {
-            responses.differing.fetch_add(issued.differing.len() as u64, Ordering::Relaxed);
-            signal.wake();
-        }),
+        issued,
     }
 }
 

@@ -13,6 +13,7 @@ mod inputs;
 mod memory;
 mod oracle;
 mod outputs;
+mod replay;
 mod resume;
 mod scores;
 mod serve;
