@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod execute;
 pub mod input;
+pub mod inspect;
 pub mod job;
 pub mod progress;
 pub mod replay;

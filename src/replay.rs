@@ -3,8 +3,8 @@
 //! Owned here: what is run, and what counts as the record. Not owned here: how the two are compared (`compare`) and said.
 
 mod compare;
-mod difference;
-mod record;
+pub(crate) mod difference;
+pub(crate) mod record;
 
 pub use difference::{Difference, Field, Kind};
 

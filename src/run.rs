@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -59,6 +59,17 @@ pub struct Watch {
     pub responses: Arc<Responses>,
     /// Bytes of all bounded input files, zero if any is followed.
     pub input_bytes: Arc<AtomicU64>,
+    /// Which job it is, once it is known.
+    pub job: Arc<OnceLock<Identity>>,
+}
+
+/// Which job runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    /// Its data directory, as the system knows it.
+    pub data_dir: PathBuf,
+    /// Names of its partitions, by index.
+    pub partitions: Vec<String>,
 }
 
 /// What a job is doing.
@@ -136,6 +147,8 @@ pub fn run(job: &config::Job, watch: &Watch) -> Result<Finished, Error> {
         Error::Invalid(format!("cannot create the data directory {folder}: {error}; choose another --data-dir"))
     })?;
     let _lock = lock(&job.data_dir)?;
+    let data_dir = job.data_dir.canonicalize().map_err(Error::io("find", &job.data_dir))?;
+    watch.job.get_or_init(|| Identity { data_dir, partitions: input.names().to_vec() });
     let repository = repository(&job.data_dir, job.snapshots.as_deref())?;
     let fingerprint = input.fingerprint(&repository)?;
     let ledger = job.data_dir.join(LEDGER);

@@ -51,7 +51,7 @@ impl Difference {
     /// The two have other content under one id; `None` if it is the same after all.
     pub(super) fn changed(of: &'static str, id: &str, recorded: &Value, replayed: &Value) -> Option<Self> {
         let mut fields = Vec::new();
-        differ("", Some(recorded), Some(replayed), &mut fields);
+        differ("", Some(recorded), Some(replayed), FIELDS_MAX, &mut fields);
         (!fields.is_empty()).then(|| Difference { of, id: id.to_owned(), kind: Kind::Changed, fields })
     }
 
@@ -68,8 +68,15 @@ impl Difference {
     }
 }
 
-fn differ(path: &str, recorded: Option<&Value>, replayed: Option<&Value>, fields: &mut Vec<Field>) {
-    if fields.len() >= FIELDS_MAX || recorded == replayed {
+/// Where two values differ, in `max` places at most.
+pub(crate) fn differ(
+    path: &str,
+    recorded: Option<&Value>,
+    replayed: Option<&Value>,
+    max: usize,
+    fields: &mut Vec<Field>,
+) {
+    if fields.len() >= max || recorded == replayed {
         return;
     }
     match (recorded, replayed) {
@@ -77,12 +84,12 @@ fn differ(path: &str, recorded: Option<&Value>, replayed: Option<&Value>, fields
             let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
             for name in names {
                 let path = format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
-                differ(&path, a.get(name), b.get(name), fields);
+                differ(&path, a.get(name), b.get(name), max, fields);
             }
         }
         (Some(Value::Array(a)), Some(Value::Array(b))) if a.len() == b.len() => {
             for (index, (a, b)) in a.iter().zip(b).enumerate() {
-                differ(&format!("{path}/{index}"), Some(a), Some(b), fields);
+                differ(&format!("{path}/{index}"), Some(a), Some(b), max, fields);
             }
         }
         _ => fields.push(Field { path: path.to_owned(), recorded: recorded.cloned(), replayed: replayed.cloned() }),

@@ -116,7 +116,7 @@ fn whole_lines(mut reader: impl BufRead) -> std::io::Result<Vec<Vec<u8>>> {
 }
 
 /// An entry by its id.
-pub(super) fn entry(ledger: &SqliteStore, id: &str) -> Result<Option<Entry>, Error> {
+pub(crate) fn entry(ledger: &SqliteStore, id: &str) -> Result<Option<Entry>, Error> {
     let Some(seq) = ledger.entry_seq(id)? else { return Ok(None) };
     Ok(ledger.entries_after(seq.saturating_sub(1), 1)?.into_iter().map(|(_, entry)| entry).next())
 }
