@@ -5,6 +5,8 @@ mod check;
 mod demo;
 mod evaluate;
 mod generate;
+mod inspect;
+mod replay;
 mod run;
 mod signals;
 mod snapshots;
@@ -40,6 +42,8 @@ enum Command {
     Demo(demo::Args),
     Run(run::Args),
     Check(check::Args),
+    Inspect(inspect::Args),
+    Replay(replay::Args),
     #[command(subcommand)]
     Snapshots(snapshots::Command),
     Generate(generate::Args),
@@ -55,6 +59,8 @@ impl Cli {
         match self.command {
             Command::Demo(args) => demo::execute(&args),
             Command::Run(args) => run::execute(args),
+            Command::Inspect(args) => inspect::execute(&args),
+            Command::Replay(args) => replay::execute(args),
             Command::Check(args) => check::execute(&args),
             Command::Snapshots(command) => snapshots::execute(&command),
             Command::Generate(args) => generate::execute(&args),

@@ -1,6 +1,10 @@
 //! What a job reads: activity files and control files, checked before anything starts. Owned here: partitions and
 //! their names, control records of all files in one order, and the fingerprint by which a data directory knows its job.
 
+mod recorded;
+
+pub use recorded::Moved;
+
 use crate::job::at_whole_millis;
 use config::{Job, SourceKind};
 use connectors::file::{FileIdentity, FilePartition, Mode, Sameness, identity};
@@ -10,10 +14,11 @@ use engine::source::{Partition, Timing};
 use engine::time::Span;
 use operators::decode::control::{ControlProblem, in_force, line_count, parse_control_file, parse_tor_list};
 use operators::model::control::ControlRecord;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Most problems of control files that are shown.
@@ -30,11 +35,41 @@ pub struct Input {
 
 struct InputFile {
     identity: FileIdentity,
+    /// Where it lies: the identity's path, but for a file that has moved since.
+    path: PathBuf,
     follow: bool,
     timing: Timing,
     org: Option<String>,
     speaks_for: Option<BTreeSet<String>>,
 }
+
+/// On which terms a file is read, as a fingerprint holds them: all that its records' meaning depends on.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Terms {
+    follow: bool,
+    max_disorder_us: u64,
+    lateness_limit_us: u64,
+    org: Option<String>,
+    speaks_for: Option<BTreeSet<String>>,
+}
+
+impl InputFile {
+    fn terms(&self) -> Terms {
+        Terms {
+            follow: self.follow,
+            max_disorder_us: self.timing.max_disorder.0,
+            lateness_limit_us: self.timing.lateness_limit.0,
+            org: self.org.clone(),
+            speaks_for: self.speaks_for.clone(),
+        }
+    }
+}
+
+/// Names in a fingerprint: each of these, and a path.
+const INPUT: &str = "input ";
+const TERMS: &str = "source of ";
+const CONTROL: &str = "control ";
+const TOR_LIST: &str = "tor list ";
 
 impl Input {
     /// Looks at every file that the job names. An error names the first activity file that cannot be read, or all
@@ -52,6 +87,7 @@ impl Input {
             for path in &kind.paths {
                 files.push(InputFile {
                     identity: readable(path)?,
+                    path: path.clone(),
                     follow: kind.follow,
                     timing,
                     org: source.org.clone(),
@@ -86,8 +122,8 @@ impl Input {
     pub fn partitions(&self) -> Vec<(Arc<dyn Partition>, Timing)> {
         let partition = |file: &InputFile| {
             let mode = if file.follow { Mode::Follow } else { Mode::Bounded };
-            let path = &file.identity.path;
-            (Arc::new(FilePartition::new(path.clone(), path, mode)) as Arc<dyn Partition>, file.timing)
+            let name = file.identity.path.clone();
+            (Arc::new(FilePartition::new(name, &file.path, mode)) as Arc<dyn Partition>, file.timing)
         };
         self.files.iter().map(partition).collect()
     }
@@ -97,18 +133,13 @@ impl Input {
     pub fn fingerprint(&self, repository: &Repository) -> Result<BTreeMap<String, String>, Error> {
         let mut fingerprint = self.side.clone();
         for file in &self.files {
-            let InputFile { identity, follow, timing, org, speaks_for } = file;
-            let name = format!("input {}", identity.path);
-            fingerprint.insert(name, describe(identity)?);
-            let judged = format!(
-                "follow {follow}, disorder {} us, lateness {} us, org {org:?}, speaks for {speaks_for:?}",
-                timing.max_disorder.0, timing.lateness_limit.0
-            );
-            fingerprint.insert(format!("source of {}", identity.path), judged);
+            let path = &file.identity.path;
+            fingerprint.insert(format!("{INPUT}{path}"), describe(&file.identity)?);
+            fingerprint.insert(format!("{TERMS}{path}"), describe(&file.terms())?);
         }
         let newest = repository.list()?.into_iter().rev().find_map(|found| found.manifest.ok());
         let Some(newest) = newest else { return Ok(fingerprint) };
-        for (name, was) in newest.fingerprint.iter().filter(|(name, _)| name.starts_with("input ")) {
+        for (name, was) in newest.fingerprint.iter().filter(|(name, _)| name.starts_with(INPUT)) {
             let Some(now) = fingerprint.get_mut(name) else { continue };
             let Ok(former) = serde_json::from_str::<FileIdentity>(was) else { continue };
             let follow = self.files.iter().any(|file| file.identity.path == former.path && file.follow);
@@ -127,8 +158,8 @@ impl Input {
     }
 }
 
-fn describe(identity: &FileIdentity) -> Result<String, Error> {
-    serde_json::to_string(identity).map_err(|error| Error::Fault(format!("a file identity has no JSON form: {error}")))
+fn describe(value: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::Fault(format!("a fingerprint has no JSON form: {error}")))
 }
 
 /// Refuses a file that is not the one that this data directory has read.
@@ -164,17 +195,26 @@ fn readable(path: &Path) -> Result<FileIdentity, Error> {
 
 /// The records of all control files and the Tor list.
 fn control(job: &Job, side: &mut BTreeMap<String, String>) -> Result<Vec<ControlRecord>, Error> {
+    let tor_list = job.tor_list.as_deref().map(|path| side_file(TOR_LIST, path, 0, side)).transpose()?;
+    let files = job.control.iter().enumerate();
+    let files = files.map(|(number, path)| side_file(CONTROL, path, number, side)).collect::<Result<Vec<_>, _>>()?;
+    records(tor_list, files)
+}
+
+/// A file that is read beside the activity: its path as messages name it, and its content.
+type SideFile = (String, Vec<u8>);
+
+/// The records of a Tor list and of control files, in this order.
+fn records(tor_list: Option<SideFile>, control: Vec<SideFile>) -> Result<Vec<ControlRecord>, Error> {
     let (mut records, mut problems, mut first) = (Vec::new(), Vec::new(), 0);
-    if let Some(path) = &job.tor_list {
-        let content = side_file("tor list", path, side)?;
-        match parse_tor_list(&path.display().to_string(), &content) {
+    if let Some((path, content)) = tor_list {
+        match parse_tor_list(&path, &content) {
             Ok(record) => records.push(record),
             Err(found) => problems.extend(found),
         }
     }
-    for path in &job.control {
-        let content = side_file("control", path, side)?;
-        match parse_control_file(&path.display().to_string(), &content, first) {
+    for (path, content) in control {
+        match parse_control_file(&path, &content, first) {
             Ok(found) => records.extend(found),
             Err(found) => problems.extend(found),
         }
@@ -189,12 +229,22 @@ fn control(job: &Job, side: &mut BTreeMap<String, String>) -> Result<Vec<Control
     Err(Error::Invalid(format!("{} problems in control files:\n{}{more}", problems.len(), shown.join("\n"))))
 }
 
-fn side_file(kind: &str, path: &Path, side: &mut BTreeMap<String, String>) -> Result<Vec<u8>, Error> {
-    let content = fs::read(path).map_err(|error| {
-        Error::Invalid(format!("cannot read the {kind} file {}: {error}; check the path", path.display()))
-    })?;
-    let digest: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
-    let path = std::path::absolute(path).map_err(Error::io("find", path))?;
-    side.insert(format!("{kind} {}", path.display()), format!("sha256 {digest}"));
-    Ok(content)
+/// Reads a file, and notes its digest and its number among those of its kind.
+fn side_file(kind: &str, path: &Path, number: usize, side: &mut BTreeMap<String, String>) -> Result<SideFile, Error> {
+    let content = read_side(kind, path)?;
+    let absolute = std::path::absolute(path).map_err(Error::io("find", path))?;
+    side.insert(format!("{kind}{}", absolute.display()), side_mark(&content, number));
+    Ok((path.display().to_string(), content))
+}
+
+fn read_side(kind: &str, path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|error| {
+        Error::Invalid(format!("cannot read the {kind}file {}: {error}; check the path", path.display()))
+    })
+}
+
+/// What a fingerprint says of a file beside the activity. Later files win over earlier ones, so its number counts.
+fn side_mark(content: &[u8], number: usize) -> String {
+    let digest: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("file {number}, sha256 {digest}")
 }

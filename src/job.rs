@@ -62,8 +62,8 @@ pub struct Parts {
     pub rows_memory: usize,
     /// Stores of operators with much state.
     pub rocks: RocksStores,
-    /// Where the output files lie.
-    pub outputs: PathBuf,
+    /// Opens the output files.
+    pub outputs: Arc<OpenAppend>,
     /// The ledger's file, and the generation that this run acts for.
     pub ledger: (PathBuf, u64),
     /// Hears what became of each batch of the sink.
@@ -119,7 +119,7 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
     let decided = decisions.clone().flat_map(decided);
     let lines = decided.scope().concatenate([asides, late, decided]);
     let files = [DECISIONS, DEAD_LETTER, LATE].map(str::to_owned).to_vec();
-    let writer = Writer::new(files, flow.place(), open_in(parts.outputs.clone()));
+    let writer = Writer::new(files, flow.place(), parts.outputs.clone());
     flow.keyed(WRITER, writer, &MemoryStores, baseline_rows, vec![Input::Keyed(lines)])?;
 
     let respond = vec![
@@ -170,7 +170,8 @@ fn decided(decision: Decision) -> Option<Line> {
     Some(Line { at: anomaly.at, file: DECISIONS.to_owned(), order, class: CLASS_DECISION, body })
 }
 
-fn open_in(folder: PathBuf) -> Arc<OpenAppend> {
+/// Output files in a folder, each cut back to what is kept of it.
+pub fn open_in(folder: PathBuf) -> Arc<OpenAppend> {
     Arc::new(move |file, Written { bytes, lines }| {
         let file = OrderedFile::open(&folder.join(file), Length { bytes, lines })?;
         Ok(Box::new(file) as Box<dyn Append>)

@@ -3,9 +3,11 @@
 pub mod cli;
 pub mod execute;
 pub mod input;
+pub mod inspect;
 pub mod job;
 pub mod member;
 pub mod progress;
+pub mod replay;
 pub mod run;
 pub mod serve;
 pub mod supervise;

@@ -5,7 +5,7 @@
 use crate::cli::tell;
 use crate::execute::Signal;
 use crate::input::Input;
-use crate::job::assemble;
+use crate::job::{assemble, open_in};
 use crate::run::{Finished, LEDGER, Met, Phase, Totals, Watch, parts, repository, settings};
 use config::{Job, KeyOrigin};
 use connectors::sqlite::SqliteStore;
@@ -207,7 +207,8 @@ pub(crate) fn follow(job: &Job, watch: &Watch, input: &Input, member: &Member) -
         return finished(Ended::Stopped, false);
     };
     watch.enter(Phase::Running);
-    let parts = parts(job, watch, input, (ledger, generation), Signal::default(), mesh.processes());
+    let (outputs, heard) = (open_in(job.data_dir.clone()), crate::run::heard(watch, Signal::default()));
+    let parts = parts(job, input, outputs, (ledger, generation), heard, mesh.processes());
     let ended = engine::flow::run_on(mesh, settings, start, move |flow| assemble(flow, &parts))?;
     gathered.leave();
     finished(ended, false)

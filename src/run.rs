@@ -5,7 +5,7 @@
 
 use crate::execute::{Executor, Signal};
 use crate::input::Input;
-use crate::job::{DECIDE, DETECT, Parts, WRITER, assemble};
+use crate::job::{DECIDE, DETECT, Parts, WRITER, assemble, open_in};
 use crate::member::{self, Member};
 use config::ImportedAnomalies;
 use connectors::sqlite::SqliteStore;
@@ -15,13 +15,13 @@ use engine::error::Error;
 use engine::fault::Faults;
 use engine::flow::{Ended, Settings, Start};
 use engine::keyed::Logic;
-use engine::ledger::Ledger;
+use engine::ledger::{Issued, Ledger};
 use engine::metrics::Status;
 use engine::snapshot::objects::Objects;
 use engine::snapshot::repository::Repository;
 use engine::state::rocks::RocksStores;
 use engine::time::Micros;
-use engine::writer::Writer;
+use engine::writer::{OpenAppend, Writer};
 use operators::baseline::VolumeRule;
 use operators::decide::Decide;
 use operators::decode::RejectReason;
@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -68,6 +68,17 @@ pub struct Watch {
     pub restarts: Arc<BTreeMap<String, u64>>,
     /// This is one of several processes and not the first, to which alone the sources report.
     pub follows: bool,
+    /// Which job it is, once it is known.
+    pub job: Arc<OnceLock<Identity>>,
+}
+
+/// Which job runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    /// Its data directory, as the system knows it.
+    pub data_dir: PathBuf,
+    /// Names of its partitions, by index.
+    pub partitions: Vec<String>,
 }
 
 /// What a job is doing.
@@ -159,6 +170,8 @@ pub fn run_as(job: &config::Job, watch: &Watch, member: Option<&Member>) -> Resu
 /// totals.
 fn lead(job: &config::Job, watch: &Watch, input: &Input, member: Option<&Member>) -> Result<Finished, Error> {
     let _lock = lock(&job.data_dir)?;
+    let data_dir = job.data_dir.canonicalize().map_err(Error::io("find", &job.data_dir))?;
+    watch.job.get_or_init(|| Identity { data_dir, partitions: input.names().to_vec() });
     let repository = repository(&job.data_dir, job.snapshots.as_deref())?;
     let fingerprint = input.fingerprint(&repository)?;
     let ledger = job.data_dir.join(LEDGER);
@@ -197,6 +210,29 @@ pub fn repository(data_dir: &Path, url: Option<&str>) -> Result<Repository, Erro
         Some(url) => Objects::at_url(url, std::env::vars())?,
         None => Objects::in_folder(&data_dir.join(SNAPSHOTS))?,
     }))
+}
+
+/// As [`repository`], of a job that has run: nothing is created.
+pub fn existing_repository(data_dir: &Path, url: Option<&str>) -> Result<Repository, Error> {
+    let folder = data_dir.join(SNAPSHOTS);
+    if url.is_none() && !folder.is_dir() {
+        return Err(Error::Invalid(format!(
+            "{} has no folder {SNAPSHOTS}: name the data directory of a job, or say where its snapshots lie with \
+             --snapshots URL",
+            data_dir.display()
+        )));
+    }
+    repository(data_dir, url)
+}
+
+/// The embedded control store of a job that has run, to be read: nothing is created or changed.
+pub fn existing_ledger(data_dir: &Path) -> Result<SqliteStore, Error> {
+    let path = data_dir.join(LEDGER);
+    if !path.is_file() {
+        let dir = data_dir.display();
+        return Err(Error::Invalid(format!("{dir} has no file {LEDGER}: name the data directory of a job")));
+    }
+    SqliteStore::open_to_read(&path)
 }
 
 /// Finds what to start from and takes it over, as a generation that is new to both the snapshots and the ledger.
@@ -279,7 +315,9 @@ impl Carrying<'_> {
                 return Ok(Ended::Stopped);
             };
             let ledger = (self.ledger.to_owned(), self.generation);
-            let parts = parts(self.job, self.watch, self.input, ledger, signal.clone(), mesh.processes());
+            let outputs = open_in(self.job.data_dir.clone());
+            let heard = heard(self.watch, signal.clone());
+            let parts = parts(self.job, self.input, outputs, ledger, heard, mesh.processes());
             engine::flow::run_on(mesh, settings, start, move |flow| assemble(flow, &parts))?
         };
         if let Some(gathered) = gathered {
@@ -371,17 +409,26 @@ pub(crate) fn settings(
     }
 }
 
+/// Hears what became of each batch of the sink: counts what differs from the record, and wakes the executor.
+pub(crate) fn heard(watch: &Watch, signal: Signal) -> Arc<dyn Fn(&Issued) + Send + Sync> {
+    let responses = watch.responses.clone();
+    Arc::new(move |issued| {
+        responses.differing.fetch_add(issued.differing.len() as u64, Ordering::Relaxed);
+        signal.wake();
+    })
+}
+
+/// What the dataflow of a job is assembled from, but for where its results go.
 pub(crate) fn parts(
     job: &config::Job,
-    watch: &Watch,
     input: &Input,
+    outputs: Arc<OpenAppend>,
     ledger: (PathBuf, u64),
-    signal: Signal,
+    issued: Arc<dyn Fn(&Issued) + Send + Sync>,
     processes: usize,
 ) -> Parts {
     let memory = usize::try_from(job.state_memory_bytes).unwrap_or(usize::MAX);
     let volume = &job.detect.excessive_downloads;
-    let responses = watch.responses.clone();
     Parts {
         names: input.names(),
         sources: input.orgs(),
@@ -393,12 +440,9 @@ pub(crate) fn parts(
         shadow: job.shadow,
         rows_memory: (memory / 2).saturating_mul(processes),
         rocks: RocksStores::new(memory / 2),
-        outputs: job.data_dir.clone(),
+        outputs,
         ledger,
-        issued: Arc::new(move |issued| {
-            responses.differing.fetch_add(issued.differing.len() as u64, Ordering::Relaxed);
-            signal.wake();
-        }),
+        issued,
     }
 }
 

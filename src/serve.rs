@@ -74,7 +74,8 @@ fn bind(listen: SocketAddr, port: Port) -> Result<TcpListener, Failure> {
 }
 
 const INDEX: &str = "aerie\n/livez    whether the process answers\n/readyz   whether the job has its state and reads\n\
-                     /metrics  figures for Prometheus\n/version  what runs\n";
+                     /metrics  figures for Prometheus\n/version  what runs\n\
+                     /api/job  where each source stands\n";
 
 fn routes(watch: Watch) -> Router {
     Router::new()
@@ -83,6 +84,7 @@ fn routes(watch: Watch) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/version", get(version))
+        .route("/api/job", get(job))
         .with_state(watch)
 }
 
@@ -102,6 +104,13 @@ async fn metrics(State(watch): State<Watch>) -> Response {
 
 async fn version() -> Response {
     json_of(StatusCode::OK, &json!({"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")}))
+}
+
+async fn job(State(watch): State<Watch>) -> Response {
+    match serde_json::to_value(crate::inspect::Standing::live(&watch)) {
+        Ok(body) => json_of(StatusCode::OK, &body),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
 }
 
 fn json_of(status: StatusCode, body: &serde_json::Value) -> Response {

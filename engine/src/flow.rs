@@ -133,6 +133,16 @@ impl Start {
         restore::folder_of(&settings.state, self.restore.generation)
     }
 
+    /// Looks at a snapshot of a repository, which the run starts from and does not take over: it publishes to the
+    /// settings' own repository, which must be another one.
+    pub fn look(settings: &Settings, of: &Repository, id: u64) -> Result<Self, Error> {
+        let restore = restore::look(of, id, &restore::fetched(&settings.state, 0))?;
+        if let Some(manifest) = &restore.manifest {
+            manifest.check(&settings.job())?;
+        }
+        Start::of(settings, restore, settings.workers)
+    }
+
     /// Shows what a job that is over came to: operators by name, each with the names of its totals.
     pub fn show_totals(&self, status: &Status, operators: &[(&str, &'static [&'static str])]) {
         for (operator, names) in operators {

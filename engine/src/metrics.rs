@@ -21,6 +21,7 @@ struct Inner {
     partitions: Mutex<BTreeMap<u32, Progress>>,
     frontier: AtomicU64,
     applied: AtomicU64,
+    horizon: AtomicU64,
     snapshots: Mutex<Snapshots>,
 }
 
@@ -165,6 +166,16 @@ impl Status {
     pub fn set_frontiers(&self, sources: Stamp, applied: Stamp) {
         self.0.frontier.store(sources, Ordering::Relaxed);
         self.0.applied.store(applied, Ordering::Relaxed);
+    }
+
+    /// Notes how far the frontier may come.
+    pub fn set_horizon(&self, horizon: Stamp) {
+        self.0.horizon.store(horizon, Ordering::Relaxed);
+    }
+
+    /// Event time that no frontier passes for now.
+    pub fn horizon(&self) -> Stamp {
+        self.0.horizon.load(Ordering::Relaxed)
     }
 
     /// Event time that all sources have passed.

@@ -21,7 +21,7 @@ fn the_commands_are_well_formed_and_each_has_an_example() {
         assert!(command.get_about().is_some(), "{} says nothing of itself", command.get_name());
     }
     let names: Vec<_> = Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    assert_eq!(names, ["demo", "run", "check", "snapshots", "generate", "evaluate"]);
+    assert_eq!(names, ["demo", "run", "check", "inspect", "replay", "snapshots", "generate", "evaluate"]);
 }
 
 #[test]
@@ -36,6 +36,20 @@ fn what_is_documented_is_taken() {
         "aerie run --input a --data-dir d --processes 3 --workers 2",
         "aerie check --config job.toml",
         "aerie snapshots list --data-dir d --json",
+        "aerie snapshots list --data-dir d --snapshots s3://b/p",
+        "aerie snapshots show 3 --data-dir d",
+        "aerie snapshots verify --data-dir d --json",
+        "aerie snapshots verify name --data-dir d",
+        "aerie snapshots save name --data-dir d",
+        "aerie snapshots save name 3 --data-dir d --json",
+        "aerie snapshots delete 3 --data-dir d --force",
+        "aerie replay --data-dir d --from 3",
+        "aerie inspect --data-dir d --org E --user U --json",
+        "aerie inspect --data-dir d --org E --user U --at name --snapshots s3://b/p",
+        "aerie inspect --data-dir d --org E --user U --between 1 2",
+        "aerie inspect --data-dir d --job --http 127.0.0.1:1",
+        "aerie replay --data-dir d --from name --input a b --control c --config j --snapshots s3://b/p --shadow \
+         --workers 2 --json",
         "aerie generate --seed 1 --orgs 2 --users 3 --days 4 --out d --json",
         "aerie evaluate --labels l --audit a --decisions d --json",
     ] {

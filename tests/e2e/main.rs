@@ -13,9 +13,11 @@ mod faults;
 mod follow;
 mod garbage;
 mod inputs;
+mod inspect;
 mod memory;
 mod oracle;
 mod outputs;
+mod replay;
 mod resume;
 #[path = "../../engine/tests/repository/s3.rs"]
 mod s3;
@@ -23,5 +25,6 @@ mod scores;
 mod serve;
 mod silent_producer;
 mod slack_entries;
+mod snapshots;
 mod support;
 mod thresholds;

@@ -3,8 +3,10 @@
 //! starts.
 
 use crate::inputs::{Sample, office_hours};
-use crate::outputs::{Outputs, lines, manifest, own_file, snapshots};
+use crate::outputs::{Outputs, ledger, lines, manifest, own_file, snapshots};
 use crate::support::{Dice, Job, Place};
+use engine::ledger::Ledger;
+use engine::time::Micros;
 use operators::sample::Plan;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -96,14 +98,16 @@ fn damage(path: &Path) {
     fs::write(path, bytes).expect("a file can be written");
 }
 
-/// A job that was killed in the middle with some snapshots behind it, and what an undisturbed one leaves.
+/// A job that was killed in the middle with some snapshots and issued decisions behind it, and what an undisturbed one
+/// leaves.
 fn interrupted(place: &Place) -> (Job, Outputs) {
     let sample = Sample::of(PLAN);
     let whole = sample.whole(place, "whole").with(&["--snapshot-every", "100ms"]);
     whole.run();
     let job = whole.beside("data").workers(2);
     let mut running = job.start();
-    running.running_until("three snapshots", || snapshots(&job.data_dir).len() >= 3);
+    let issued = || ledger(&job.data_dir).and_then(|ledger| ledger.issued_through().ok()) > Some(Micros::ZERO);
+    running.running_until("three snapshots", || snapshots(&job.data_dir).len() >= 3 && issued());
     assert!(running.kill(), "it had ended before it was killed: the input is too small for this machine");
     (job, Outputs::of(&whole.data_dir))
 }

@@ -17,7 +17,7 @@ use engine::ledger::{
     StepOutcome,
 };
 use engine::time::Micros;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,6 +49,38 @@ impl SqliteStore {
         connection.pragma_update(None, "synchronous", "FULL").map_err(refuse)?;
         schema::prepare(&mut connection).map_err(|failure| failure.at(path))?;
         Ok(SqliteStore { connection, path: path.to_owned(), generation: 0 })
+    }
+
+    /// Opens the store at `path` to read what others write. Its folder is left as it is: no file is made in it, and a
+    /// writer is not waited for, nor does one wait. Every writing method fails.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`]; [`Error::Corrupt`] also if the file is empty.
+    pub fn open_to_read(path: &Path) -> Result<Self, Error> {
+        let refuse = |error| refusal(path, error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        // The index of the log is there while somebody writes, or was killed while writing. Without it all stands in
+        // the file itself, and SQLite would make one.
+        let index = beside(path, "-shm");
+        let connection = match index.exists() {
+            true => Connection::open_with_flags(path, flags),
+            false => Connection::open_with_flags(uri(path), flags | OpenFlags::SQLITE_OPEN_URI),
+        };
+        let connection = connection.map_err(refuse)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(refuse)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        schema::require_store(&connection).map_err(|failure| failure.at(path))?;
+        Ok(SqliteStore { connection, path: path.to_owned(), generation: 0 })
+    }
+
+    /// Copies the store as it is now to `to`, which must not exist. Writers go on meanwhile.
+    ///
+    /// # Errors
+    /// As the store fails; [`Error::Invalid`] if the path is not UTF-8.
+    pub fn copy_to(&self, to: &Path) -> Result<(), Error> {
+        let name = to.to_str().ok_or_else(|| Error::Invalid(format!("the path {} is not UTF-8", to.display())))?;
+        self.connection.execute("vacuum into ?1", [name]).map_err(|error| refusal(to, error))?;
+        Ok(())
     }
 
     /// One transaction that holds the write lock from its start. It is rolled back unless `act` succeeds.
@@ -209,6 +241,25 @@ impl Ledger for SqliteStore {
     fn receipts_after(&self, seq: u64, limit: usize) -> Result<Vec<(u64, Receipt)>, Error> {
         self.read(|connection| read::receipts_after(connection, seq, limit))
     }
+}
+
+/// A file that SQLite keeps beside a store.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// A path as SQLite's URI of a file that nobody writes. Each byte that could mean something else is escaped.
+fn uri(path: &Path) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
+    let escaped = path.as_os_str().as_encoded_bytes().iter().map(|byte| match plain(*byte) {
+        true => char::from(*byte).to_string(),
+        false => format!("%{byte:02X}"),
+    });
+    // An empty authority, so that a path with two leading slashes is not taken for a host.
+    let root = if path.is_absolute() { "file://" } else { "file:" };
+    format!("{root}{}?immutable=1", escaped.collect::<String>())
 }
 
 /// What ends a transaction: SQLite, or a refusal of our own.

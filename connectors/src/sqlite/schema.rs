@@ -127,6 +127,11 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
+/// Refuses what is no store of this version, an empty file too.
+pub(super) fn require_store(connection: &Connection) -> Result<(), Failure> {
+    if is_store(connection)? { Ok(()) } else { Err(corrupt(connection, "is empty; restore it from a copy")) }
+}
+
 /// Whether the file is a store of this version; otherwise it is empty, or refused.
 fn is_store(connection: &Connection) -> Result<bool, Failure> {
     // In one statement: another process may be making the tables just now.

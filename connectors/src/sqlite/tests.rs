@@ -224,3 +224,47 @@ fn a_journal_refuses_two_stories_and_old_generations_and_writes_nothing_then() {
     assert!(ledger::is_superseded(&journal.drop_before("a", 9).unwrap_err()));
     assert_eq!((journal.load("a").unwrap().len(), journal.load("b").unwrap().len()), (1, 0));
 }
+
+fn names(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = entries.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_reader_beside_the_writer_sees_what_is_committed_and_changes_nothing() {
+    let folder = folder();
+    // A name that means something else in a URI.
+    let inside = folder.path().join("a b?c#d%41");
+    std::fs::create_dir(&inside).unwrap();
+    let path = inside.join("store.sqlite");
+    let order = Order { id: "o".to_owned(), at: Micros(5), payload: vec![1], steps: vec!["s".to_owned()] };
+    let mut writer = SqliteStore::open(&path).unwrap();
+    writer.issue(&Batch { entries: Vec::new(), orders: vec![order.clone()] }, Micros(9)).unwrap();
+    let copy = folder.path().join("copy.sqlite");
+    for writing in [true, false] {
+        let before = names(&inside);
+        assert_eq!(before.len(), if writing { 3 } else { 1 }, "{before:?}");
+        let mut reader = SqliteStore::open_to_read(&path).unwrap();
+        assert_eq!(reader.order("o").unwrap().unwrap().order, order);
+        assert!(reader.take_over(7).is_err(), "it only reads");
+        reader.copy_to(&copy).unwrap();
+        assert_eq!(SqliteStore::open(&copy).unwrap().issued_through().unwrap(), Micros(9));
+        assert!(reader.copy_to(&copy).is_err(), "nothing is written over");
+        drop(reader);
+        assert_eq!(names(&inside), before);
+        std::fs::remove_file(&copy).unwrap();
+        if writing {
+            // The last one to close puts everything into the one file.
+            drop(std::mem::replace(&mut writer, SqliteStore::open(&folder.path().join("other.sqlite")).unwrap()));
+        }
+    }
+    let empty = folder.path().join("empty.sqlite");
+    std::fs::write(&empty, "").unwrap();
+    for (path, word) in [(empty, "empty"), (folder.path().join("none.sqlite"), "none.sqlite")] {
+        let refused = SqliteStore::open_to_read(&path).unwrap_err().to_string();
+        assert!(refused.contains(word), "{refused}");
+    }
+    assert!(!folder.path().join("none.sqlite").exists());
+}

@@ -221,6 +221,7 @@ impl Conductor {
     /// Moves the horizon when the sources come near it, and asks for a snapshot when one is due.
     fn advance(&mut self, sources: Stamp, applied: Option<Stamp>, steps: &mut Vec<Step>) -> Result<(), Error> {
         self.score.status.set_frontiers(sources, applied.unwrap_or(sources));
+        self.score.status.set_horizon(self.horizon);
         self.lead = self.pace.lead(sources).unwrap_or(self.lead);
         let reach = sources.saturating_add(self.lead / 2);
         let near = |limit: Stamp| reach >= limit;

@@ -138,7 +138,7 @@ pub fn folder_of(state: &Path, generation: u64) -> PathBuf {
 }
 
 /// Folder of a snapshot's files, until all stores are open.
-fn fetched(state: &Path, generation: u64) -> PathBuf {
+pub(crate) fn fetched(state: &Path, generation: u64) -> PathBuf {
     folder_of(state, generation).join("fetched")
 }
 

@@ -163,6 +163,8 @@ impl Seat {
                 Ok(false)
             }
             Reading::End => {
+                // Read again as a bounded one, a live partition had followed the others to here.
+                self.follow_journal(self.state.position);
                 while let Some(waiting) = self.state.judge.drain(&self.timing) {
                     self.deliver_waiting(waiting, bench, batch);
                 }

@@ -8,6 +8,7 @@ use engine::keyed::{Context, Logic, Record};
 use engine::state::{Row, RowKey};
 use engine::time::{Micros, Span};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -49,6 +50,24 @@ impl Row for OrgThresholds {
 }
 
 impl OrgThresholds {
+    /// By metric, for people: what is in force at `now` and what will be. What an org has not taught is not there.
+    pub fn view(&self, now: Micros) -> Value {
+        let one = |sent: &Sent| json!({"from_us": sent.at.0, "value": sent.value, "samples": sent.samples});
+        let view = |(subject, sent): (&Subject, &Vec<Sent>)| {
+            let in_force = sent.iter().rfind(|sent| sent.at <= now).map(one);
+            let pending: Vec<Value> = sent.iter().filter(|sent| sent.at > now).map(one).collect();
+            let name = format!("{} class {}", subject.metric.name(), subject.class.0);
+            (name, json!({"in_force": in_force, "pending": pending}))
+        };
+        Value::Object(self.sent.iter().map(view).collect())
+    }
+
+    /// What the org has taught of a distribution and is in force at `now`.
+    pub fn taught(&self, subject: Subject, now: Micros) -> Option<(u64, u64)> {
+        let sent = self.sent.get(&subject)?.iter().rfind(|sent| sent.at <= now)?;
+        Some((sent.value, sent.samples))
+    }
+
     /// Takes up what a quantile comes to. Returns what is to be sent, if it differs from what was sent last.
     fn learn(&mut self, now: Micros, quantile: Quantile, rule: &VolumeRule) -> Option<Threshold> {
         let Quantile { org, subject, value, samples, .. } = quantile;

@@ -9,6 +9,7 @@ use crate::model::reason::Reason;
 use engine::state::Row;
 use engine::time::{Micros, Span};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A row of decide. Directory rows must not expire, so none do; what is kept per user is small and has a fixed bound.
@@ -76,7 +77,39 @@ impl Row for DecideRow {
     }
 }
 
+impl DecideRow {
+    /// The row for people.
+    pub fn view(&self) -> Value {
+        match self {
+            DecideRow::Org(row) => row.view(),
+            DecideRow::User(row) => row.view(),
+        }
+    }
+}
+
 impl OrgRow {
+    /// What the org set, with the defaults of what it did not, and whom it tells.
+    pub fn view(&self) -> Value {
+        let response = |reason: &Reason| {
+            let excluded = self.settings.responses.get(reason).map(|response| &response.exclude_users);
+            let fields = json!({"enabled": self.settings.enabled(*reason), "exclude_users": excluded});
+            (reason.code().to_owned(), fields)
+        };
+        let toggles = Reason::ALL.iter().filter(|reason| reason.has_toggle());
+        let shadow = self.shadow.as_ref().map(|switch| {
+            let reasons = switch.reasons.as_ref();
+            let reasons = reasons.map(|reasons| reasons.iter().map(|reason| reason.code()).collect::<Vec<_>>());
+            json!({"on": switch.on, "reasons": reasons})
+        });
+        json!({
+            "responses": Value::Object(toggles.map(response).collect()),
+            "primary_owner": self.settings.primary_owner,
+            "security_admins": self.settings.security_admins,
+            "shadow": shadow,
+            "told": self.admins.keys().collect::<Vec<_>>(),
+        })
+    }
+
     /// Takes up a change.
     pub fn change(&mut self, change: OrgChange) {
         match change {
@@ -106,6 +139,15 @@ impl OrgRow {
 }
 
 impl UserRow {
+    /// What is known of the user.
+    pub fn view(&self) -> Value {
+        json!({
+            "directory": self.known,
+            "excluded_by_group": self.exempt.iter().map(|reason| reason.code()).collect::<Vec<_>>(),
+            "answered_us": self.answered.map(|at| at.0),
+        })
+    }
+
     /// Takes up a change.
     pub fn change(&mut self, change: UserChange) {
         match change {

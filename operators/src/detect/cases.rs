@@ -9,6 +9,7 @@ use crate::model::id::Id;
 use crate::model::reason::Reason;
 use engine::time::Micros;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// One open case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,6 +122,23 @@ impl Cases {
         let (quiet, open) = std::mem::take(&mut self.open).into_iter().partition(|case| case.due() <= now);
         self.open = open;
         quiet
+    }
+
+    /// Those open by anomaly and reason, for people.
+    pub fn view(&self) -> Value {
+        let view = |case: &Case| {
+            let fields = json!({
+                "reason": case.reason.code(),
+                "anomaly_id": case.anomaly_id.as_str(),
+                "session_id": case.session_id,
+                "count": case.count,
+                "first_us": case.first.0,
+                "last_us": case.last.0,
+                "closes_us": case.due().0,
+            });
+            (format!("{} {}", case.reason.code(), case.anomaly_id.as_str()), fields)
+        };
+        Value::Object(self.open.iter().map(view).collect())
     }
 
     /// Roughly the bytes on the heap.

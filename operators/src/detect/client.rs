@@ -4,6 +4,7 @@
 use crate::model::event::Event;
 use engine::key;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::net::IpAddr;
 
 /// A print of one trait; zero where the trait is absent. Two that differ may meet by chance once in 4 x 10^9, and then
@@ -20,6 +21,11 @@ impl Print {
     /// Whether the trait is there.
     pub fn is_some(self) -> bool {
         self.0 != 0
+    }
+
+    /// In hexadecimal digits, for people.
+    pub fn view(self) -> Value {
+        Value::String(format!("{:08x}", self.0))
     }
 
     /// Whether both are there and differ.
@@ -53,6 +59,19 @@ impl Client {
             device: Print::of(event.device),
             network: network(event),
         }
+    }
+
+    /// The prints of the traits that are there, for people.
+    pub fn view(&self) -> Value {
+        let traits = [
+            ("tls", self.tls),
+            ("client", self.name),
+            ("version", self.version),
+            ("device", self.device),
+            ("network", self.network),
+        ];
+        let there = traits.into_iter().filter(|(_, print)| print.is_some());
+        Value::Object(there.map(|(name, print)| (name.to_owned(), print.view())).collect())
     }
 
     /// Whether it can be told that this is not the other client, its version aside.

@@ -21,6 +21,8 @@ use crate::baseline::buckets::bucket;
 use crate::limits::{HABIT_CAP, HABIT_DAYS, RING_MAX, RING_MINUTES, WINDOW_MINUTES};
 use engine::time::{Micros, Span};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// What is remembered of a user who downloads.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -133,6 +135,28 @@ impl Downloads {
         let to = (!self.sample.spoiled).then(|| bucket(self.sample.peak));
         self.sample.bucket = to;
         (from != to).then_some(Moved { day: today, from, to })
+    }
+
+    /// What was counted, for people: the window that ends at `now`, the day's sample and the habit.
+    pub fn view(&self, now: Micros) -> Value {
+        let minute = (now.0 / MINUTE.0) as u32;
+        let within = self.ring.iter().filter(|slot| slot.minute <= minute && slot.minute + WINDOW_MINUTES > minute);
+        let (trusted, counted): (Vec<&Slot>, Vec<&Slot>) = within.partition(|slot| slot.source == TRUSTED);
+        let sum = |slots: &[&Slot]| slots.iter().map(|slot| u64::from(slot.count)).sum::<u64>();
+        let by_minute: BTreeMap<String, u64> = self.ring.iter().fold(BTreeMap::new(), |mut minutes, slot| {
+            *minutes.entry((u64::from(slot.minute) * MINUTE.0).to_string()).or_default() += u64::from(slot.count);
+            minutes
+        });
+        json!({
+            "last_hour": sum(&counted),
+            "last_hour_trusted": sum(&trusted),
+            "by_minute_us": by_minute,
+            "day_us": u64::from(self.sample.day) * Span::from_days(1).0,
+            "day_peak": self.sample.peak,
+            "day_spoiled": self.sample.spoiled,
+            "habit_peak": f64::from(self.habit.peak) / 16.0,
+            "habit_days": self.habit.days,
+        })
     }
 
     /// Roughly the bytes on the heap.

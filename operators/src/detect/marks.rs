@@ -7,6 +7,7 @@ use crate::limits::{MARK_DAYS, MARK_IDLE_DAYS, MARKS_MAX};
 use crate::model::anomaly::MarkKind;
 use engine::time::{Micros, Span};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct KnownMark {
@@ -52,6 +53,19 @@ impl KnownMarks {
             .iter()
             .filter(|mark| mark.kind == kind as u8 && mark.print == print && !forgotten(mark, today))
             .any(|mark| mark.days - u8::from(mark.last_day >= today) >= MARK_DAYS)
+    }
+
+    /// All of them by kind and print, for people.
+    pub fn view(&self, now: Micros) -> Value {
+        let view = |mark: &KnownMark| {
+            let kind = ["tls", "client", "network"].get(usize::from(mark.kind)).copied().unwrap_or("unknown");
+            let today = day(now);
+            let known = mark.days >= MARK_DAYS && !forgotten(mark, today);
+            let last_day_us = u64::from(mark.last_day) * Span::from_days(1).0;
+            let fields = json!({"days": mark.days, "last_day_us": last_day_us, "established": known});
+            (format!("{kind} {:08x}", mark.print.0), fields)
+        };
+        Value::Object(self.0.iter().map(view).collect())
     }
 
     /// Roughly the bytes on the heap.

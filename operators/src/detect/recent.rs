@@ -51,6 +51,11 @@ impl RecentIds {
         Noted::New(evicted)
     }
 
+    /// How many ids are kept.
+    pub fn count(&self) -> usize {
+        self.prints.len()
+    }
+
     /// Roughly the bytes on the heap.
     pub fn weight(&self) -> usize {
         self.prints.capacity() * size_of::<Print>() + self.slices.capacity() * size_of::<(u32, u16)>()

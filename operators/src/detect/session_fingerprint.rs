@@ -22,6 +22,7 @@ use super::signal::{Change, Signal};
 use crate::limits::{COOKIE_GRACE, STAMPS_MAX};
 use engine::time::Micros;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// Who holds a session, as far as its events show.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +72,18 @@ impl Holders {
     /// A session that this client opened.
     pub fn new(client: Client) -> Self {
         Holders { current: client, owner: None, presenter: None, stamps: Vec::new(), replaced: None, contested: false }
+    }
+
+    /// Who they are, for people: the clients as prints of their traits.
+    pub fn view(&self) -> Value {
+        let client = |client: &Option<Box<Client>>| client.as_ref().map(|client| client.view());
+        json!({
+            "current": self.current.view(),
+            "owner": client(&self.owner),
+            "presenter": client(&self.presenter),
+            "cookie_stamps_us": self.stamps.iter().map(|stamp| stamp.value.0).collect::<Vec<_>>(),
+            "contested": self.contested,
+        })
     }
 
     /// Takes up the next event, which is no older than `newest`, the one before it.

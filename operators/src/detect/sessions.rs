@@ -1,11 +1,13 @@
 //! What is remembered of each session of a user. Owned here: when sessions go, and which address and agent came before.
 //! What a change of client means is the rule's (`session_fingerprint`).
 
+use super::agents::Agents;
 use super::client::{Client, Print};
 use super::session_fingerprint::Holders;
 use crate::limits::{SESSION_IDLE, SESSIONS_MAX};
 use engine::time::Micros;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::net::IpAddr;
 
 /// One session.
@@ -106,6 +108,23 @@ impl Sessions {
     /// Whether any session needs the text of this agent.
     pub fn need(&self, agent: Print) -> bool {
         self.0.iter().any(|session| session.needs(agent))
+    }
+
+    /// All of them by the hash of their id, for people.
+    pub fn view(&self, agents: &Agents) -> Value {
+        let view = |session: &Session| {
+            let fields = json!({
+                "first_seen_us": session.first_seen.0,
+                "newest_us": session.newest.0,
+                "ip": session.ip,
+                "previous_ip": session.previous_ip,
+                "agent": agents.text(session.agent),
+                "previous_agent": agents.text(session.previous_agent),
+                "holders": session.holders.view(),
+            });
+            (format!("{:016x}", session.id), fields)
+        };
+        Value::Object(self.0.iter().map(view).collect())
     }
 
     /// Roughly the bytes on the heap.

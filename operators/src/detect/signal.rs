@@ -85,7 +85,8 @@ pub enum BarSource {
 }
 
 impl BarSource {
-    fn name(self) -> &'static str {
+    /// The name as it stands in evidence.
+    pub fn name(self) -> &'static str {
         match self {
             BarSource::Prior => "prior",
             BarSource::Org => "org",

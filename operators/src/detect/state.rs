@@ -13,6 +13,7 @@ use crate::model::reason::Reason;
 use engine::state::Row;
 use engine::time::{Micros, Span};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// The row of a user or app.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,25 @@ impl UserState {
     /// Notes that a group of the user's is excluded for a reason, or no longer.
     pub fn set_exempt(&mut self, reason: Reason, on: bool) {
         self.exempt = self.exempt & !(1 << reason as u32) | u32::from(on) << reason as u32;
+    }
+}
+
+impl UserState {
+    /// The row at a point of time, for people: lists by what names their items, so that two points can be compared.
+    /// Of what is kept as a hash alone, the hash is shown.
+    pub fn view(&self, now: Micros) -> Value {
+        let exempt = Reason::ALL.iter().filter(|reason| self.is_exempt(**reason)).map(|reason| reason.code());
+        json!({
+            "first_seen_us": self.first_seen.map(|at| at.0),
+            "last_active_hour_us": (self.active_hour > 0).then(|| u64::from(self.active_hour) * Span::from_hours(1).0),
+            "directory": self.standing.map(|known| json!({"is_external": known.is_external, "is_bot": known.is_bot})),
+            "excluded_by_group": exempt.collect::<Vec<_>>(),
+            "recent_ids": self.recent.count(),
+            "sessions": self.sessions.view(&self.agents),
+            "marks": self.marks.view(now),
+            "downloads": self.downloads.as_ref().map(|downloads| downloads.view(now)),
+            "cases": self.cases.as_ref().map_or_else(|| json!({}), |cases| cases.view()),
+        })
     }
 }
 

@@ -1,0 +1,187 @@
+//! `aerie inspect`: what a job holds of one user, what became of that between two snapshots, and where its sources
+//! stand.
+
+mod job;
+mod tree;
+
+use super::run::load;
+use super::{Failure, plain, print, print_json, snapshots, tell};
+use crate::inspect::{Change, Held, Recorded, User, changes, held, recorded};
+use crate::run::existing_repository;
+use config::{Flags, Job};
+use engine::snapshot::repository::Repository;
+use engine::time::Stamp;
+use operators::baseline::VolumeRule;
+use serde::Serialize;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Show what a job holds of one user, or where its sources stand
+///
+/// Counters, sessions, marks, open cases, thresholds and settings are those of a snapshot: the newest intact one, or that
+/// of --at. Decisions, audit entries and orders are the last on record. A job may run meanwhile; nothing is changed.
+///
+/// Of a user, or of an org, that was never seen there is nothing to show, which is said and is no error: an org exists for
+/// the job only by what its people do and its admins set.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  aerie inspect --data-dir data --org E1 --user U1\n  aerie inspect --data-dir data --org \
+                        E1 --user U1 --between 3 before-upgrade\n  aerie inspect --data-dir data --job\n\n\
+                        Exit codes: 0 shown, also if nothing is known; 2 no such data directory or snapshot; 3 the \
+                        snapshot is damaged."
+)]
+#[command(group(clap::ArgGroup::new("whom").args(["user", "job"]).required(true)))]
+pub(super) struct Args {
+    /// The data directory of the job
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// The user's org
+    #[arg(long, value_name = "ORG", requires = "user")]
+    org: Option<String>,
+    /// The user's id
+    #[arg(long, value_name = "USER", requires = "org")]
+    user: Option<String>,
+    /// Where each source stands, and which of them the others wait for; live, if the job runs and answers
+    #[arg(long)]
+    job: bool,
+    /// The snapshot to look at, in place of the newest intact one
+    #[arg(long, value_name = "ID|NAME", conflicts_with = "between")]
+    at: Option<String>,
+    /// What changed for the user from one snapshot to another
+    #[arg(long, value_name = "ID|NAME", num_args = 2, requires = "user")]
+    between: Vec<String>,
+    /// Where the running job serves HTTP, if not where [http] listen says
+    #[arg(long, value_name = "ADDR", requires = "job")]
+    http: Option<SocketAddr>,
+    /// Where snapshots lie, if not in the data directory
+    #[arg(long, value_name = "URL")]
+    snapshots: Option<String>,
+    /// The job file, for what is assumed of orgs that have taught nothing
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn execute(args: &Args) -> Result<(), Failure> {
+    let flags = Flags {
+        // Sources must be named for a job to be one; none is read.
+        input: vec![args.data_dir.clone()],
+        data_dir: Some(args.data_dir.clone()),
+        ..Flags::default()
+    };
+    let settings = load(args.config.as_deref(), flags)?;
+    let url = args.snapshots.as_deref().or(settings.snapshots.as_deref());
+    let repository = existing_repository(&args.data_dir, url)?;
+    match (&args.org, &args.user) {
+        (Some(org), Some(id)) => {
+            let user = User { org, id };
+            let looking = Looking { args, settings: &settings, repository: &repository, user };
+            if args.between.is_empty() { looking.show() } else { looking.compare() }
+        }
+        _ => job::execute(args, &settings, &repository),
+    }
+}
+
+/// The snapshot that was asked for, or the newest intact one.
+fn choose(repository: &Repository, word: Option<&str>) -> Result<u64, Failure> {
+    match word {
+        Some(word) => snapshots::pick(repository, word),
+        None => snapshots::newest_intact(repository)?.ok_or_else(|| {
+            Failure::Corrupt(format!("there is no intact snapshot in {}: there is nothing to show", repository.place()))
+        }),
+    }
+}
+
+/// What is printed of a user.
+#[derive(Serialize)]
+struct Shown<'a> {
+    org: &'a str,
+    user: &'a str,
+    #[serde(flatten)]
+    held: Held,
+    recorded: Recorded,
+}
+
+/// What is printed of a user between two snapshots.
+#[derive(Serialize)]
+struct Between<'a> {
+    org: &'a str,
+    user: &'a str,
+    from: u64,
+    to: u64,
+    changes: Vec<Change>,
+}
+
+struct Looking<'a> {
+    args: &'a Args,
+    settings: &'a Job,
+    repository: &'a Repository,
+    user: User<'a>,
+}
+
+impl Looking<'_> {
+    fn held(&self, snapshot: u64) -> Result<Held, Failure> {
+        let scratch = tempfile::Builder::new().prefix("aerie-inspect-").tempdir();
+        let scratch = scratch.map_err(|error| Failure::Failed(format!("cannot make a scratch folder: {error}")))?;
+        let volume = &self.settings.detect.excessive_downloads;
+        let untaught = VolumeRule::new(volume.floor, volume.margin, volume.prior);
+        Ok(held(self.repository, snapshot, self.user, untaught, scratch.path())?)
+    }
+
+    fn show(&self) -> Result<(), Failure> {
+        let held = self.held(choose(self.repository, self.args.at.as_deref())?)?;
+        let recorded = recorded(&self.args.data_dir, self.user)?;
+        let User { org, id: user } = self.user;
+        if !held.known && recorded.decisions.is_empty() {
+            tell(&format!("nothing is known of user {} in org {}: check both ids", plain(user), plain(org)));
+        }
+        match self.args.json {
+            true => print_json(&Shown { org, user, held, recorded }),
+            false => print(&text(self.user, &held, &recorded)),
+        }
+    }
+
+    fn compare(&self) -> Result<(), Failure> {
+        let [from, to] = self.args.between.as_slice() else {
+            return Err(Failure::Usage("--between takes two snapshots".to_owned()));
+        };
+        let (from, to) = (snapshots::pick(self.repository, from)?, snapshots::pick(self.repository, to)?);
+        let changes = changes(&self.held(from)?, &self.held(to)?)?;
+        let User { org, id: user } = self.user;
+        if self.args.json {
+            return print_json(&Between { org, user, from, to, changes });
+        }
+        let mut text = format!("user {} of {}, from snapshot {from} to {to}\n", plain(user), plain(org));
+        if changes.is_empty() {
+            text.push_str("nothing changed\n");
+        }
+        for Change { path, before, after } in &changes {
+            let value =
+                |value: &Option<Value>| value.as_ref().map_or("nothing".to_owned(), |value| tree::leaf(path, value));
+            text.push_str(&format!("{}: {} -> {}\n", plain(path), value(before), value(after)));
+        }
+        print(&text)
+    }
+}
+
+fn text(user: User<'_>, held: &Held, recorded: &Recorded) -> String {
+    let cut = snapshots::cut(held.cut_ms.unwrap_or(Stamp::MAX));
+    let mut text =
+        format!("user {} of {}, as snapshot {} has it: {cut}\n", plain(user.id), plain(user.org), held.snapshot);
+    let mut section = |name: &str, value: &Value| {
+        text.push_str(&format!("\n{name}\n"));
+        tree::write(&mut text, value, 1);
+    };
+    let nothing = Value::String("nothing".to_owned());
+    section("WHAT DETECTION HOLDS", held.detect.as_ref().unwrap_or(&nothing));
+    section("WHAT COUNTS ARE HELD AGAINST", &held.thresholds);
+    section("WHAT DECISION KNOWS OF THE USER", held.decide.as_ref().unwrap_or(&nothing));
+    section("WHAT THE ORG HAS SET", held.org.as_ref().unwrap_or(&nothing));
+    section("LAST DECISIONS, NEWEST FIRST", &Value::Array(recorded.decisions.clone()));
+    section("THEIR ORDERS", &Value::Array(recorded.orders.clone()));
+    text.push_str(&format!("\n{} audit entries belong to them; --json shows them\n", recorded.entries.len()));
+    text
+}

@@ -1,0 +1,154 @@
+//! What a job has read, from the fingerprint in its snapshots, to be read once more. Owned here: that it is the same, also
+//! when it lies elsewhere now.
+
+use super::{CONTROL, INPUT, Input, InputFile, SideFile, TERMS, TOR_LIST, Terms};
+use super::{read_side, readable, records, side_mark};
+use connectors::file::{FileIdentity, Sameness};
+use engine::error::Error;
+use engine::source::Timing;
+use engine::time::Span;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Where files of a job lie now, if not where it read them. Which is which is told by their content.
+#[derive(Clone, Debug, Default)]
+pub struct Moved {
+    /// Files of activity.
+    pub input: Vec<PathBuf>,
+    /// Files of control records, and the list of Tor exits.
+    pub control: Vec<PathBuf>,
+}
+
+impl Input {
+    /// The input of a job that has run, by the fingerprint of its snapshots. It is read to its present end, also what the
+    /// job followed as it grew.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the file that is missing, is another than it was, or was never read.
+    pub fn recorded(fingerprint: &BTreeMap<String, String>, moved: &Moved) -> Result<Self, Error> {
+        let mut elsewhere = moved.input.clone();
+        let mut files = Vec::new();
+        for (path, identity) in named(fingerprint, INPUT) {
+            let identity: FileIdentity = parse(path, identity)?;
+            let terms = fingerprint.get(&format!("{TERMS}{path}")).map_or("", String::as_str);
+            let terms: Terms = parse(path, terms)?;
+            files.push(file(identity, terms, &mut elsewhere)?);
+        }
+        refuse_strangers("input", &elsewhere)?;
+        let mut elsewhere = moved.control.clone();
+        let mut tor_list = None;
+        for (path, mark) in named(fingerprint, TOR_LIST) {
+            tor_list = Some(side(TOR_LIST, path, mark, &mut elsewhere)?.1);
+        }
+        let mut control = BTreeMap::new();
+        for (path, mark) in named(fingerprint, CONTROL) {
+            let (number, file) = side(CONTROL, path, mark, &mut elsewhere)?;
+            control.insert(number, file);
+        }
+        refuse_strangers("control", &elsewhere)?;
+        let control = records(tor_list, control.into_values().collect())?;
+        Ok(Input { files, control, side: BTreeMap::new() })
+    }
+}
+
+/// Path and value of each entry of a kind.
+fn named<'a>(fingerprint: &'a BTreeMap<String, String>, kind: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    fingerprint.iter().filter_map(move |(name, value)| Some((name.strip_prefix(kind)?, value.as_str())))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &str, text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|error| {
+        Error::Unfit(format!(
+            "the snapshot says of {path} what this program cannot read: {error}; run the one that wrote it"
+        ))
+    })
+}
+
+/// One file, where it was read or among those that lie elsewhere.
+fn file(identity: FileIdentity, terms: Terms, elsewhere: &mut Vec<PathBuf>) -> Result<InputFile, Error> {
+    let path = match take(elsewhere, &identity.path, |path| is_same(&identity, path, terms.follow))? {
+        Some(path) => path,
+        None => {
+            let path = PathBuf::from(&identity.path);
+            if !is_same(&identity, &path, terms.follow).map_err(|error| elsewhere_now(error, "--input"))? {
+                return Err(another(&identity.path, "--input"));
+            }
+            path
+        }
+    };
+    let timing = Timing {
+        max_disorder: Span(terms.max_disorder_us),
+        lateness_limit: Span(terms.lateness_limit_us),
+        ..Timing::default()
+    };
+    let Terms { org, speaks_for, .. } = terms;
+    // What it followed is read to its present end: the clock has no say in it any more.
+    Ok(InputFile { identity, path, follow: false, timing, org, speaks_for })
+}
+
+fn is_same(identity: &FileIdentity, path: &Path, follow: bool) -> Result<bool, Error> {
+    let there = FileIdentity { path: readable(path)?.path, ..identity.clone() };
+    Ok(match there.check()? {
+        Sameness::Same => true,
+        Sameness::Grown => follow,
+        Sameness::Shorter | Sameness::Changed => false,
+    })
+}
+
+/// Number and content of a file beside the activity.
+fn side(kind: &str, path: &str, mark: &str, elsewhere: &mut Vec<PathBuf>) -> Result<(usize, SideFile), Error> {
+    let number = mark.strip_prefix("file ").and_then(|rest| rest.split(',').next()?.parse().ok());
+    let number: usize = number.ok_or_else(|| {
+        Error::Unfit(format!("the snapshot says of {path} what this program cannot read; run the one that wrote it"))
+    })?;
+    let same = |path: &Path| Ok(side_mark(&read_side(kind, path)?, number) == mark);
+    if let Some(path) = take(elsewhere, path, same)? {
+        return Ok((number, (path.display().to_string(), read_side(kind, &path)?)));
+    }
+    let content = read_side(kind, Path::new(path)).map_err(|error| elsewhere_now(error, "--control"))?;
+    if side_mark(&content, number) == mark {
+        return Ok((number, (path.to_owned(), content)));
+    }
+    Err(another(path, "--control"))
+}
+
+/// What is not where it was read may have moved.
+fn elsewhere_now(error: Error, flag: &str) -> Error {
+    match error {
+        Error::Invalid(text) => Error::Invalid(format!("{text}; if it lies elsewhere now, say where with {flag}")),
+        error => error,
+    }
+}
+
+fn another(path: &str, flag: &str) -> Error {
+    Error::Invalid(format!(
+        "{path} is another file than the one that this job read: bring the former one back, or say where it lies with \
+         {flag}"
+    ))
+}
+
+/// Takes the file that is the wanted one out of those that lie elsewhere; of several, one of the same path or name first.
+fn take(
+    elsewhere: &mut Vec<PathBuf>,
+    wanted: &str,
+    same: impl Fn(&Path) -> Result<bool, Error>,
+) -> Result<Option<PathBuf>, Error> {
+    let wanted = Path::new(wanted);
+    let unlike = |path: &PathBuf| (path != wanted, path.file_name() != wanted.file_name());
+    let mut order: Vec<usize> = (0..elsewhere.len()).collect();
+    order.sort_by_key(|index| unlike(&elsewhere[*index]));
+    for index in order {
+        if same(&elsewhere[index])? {
+            return Ok(Some(elsewhere.remove(index)));
+        }
+    }
+    Ok(None)
+}
+
+fn refuse_strangers(kind: &str, left: &[PathBuf]) -> Result<(), Error> {
+    let Some(path) = left.first() else { return Ok(()) };
+    Err(Error::Invalid(format!(
+        "{} is none of the {kind} files that this job read, by its head and size: name the same files, wherever they lie",
+        path.display()
+    )))
+}

@@ -1,0 +1,254 @@
+//! What a job holds of one user, and where its sources stand: read from a snapshot and the ledger, without touching
+//! either. Owned here: which rows belong to a user, and what of the record. Not owned here: what is in a row (each has a
+//! view beside it in `operators`) and how it is shown (`cli`).
+
+mod standing;
+
+pub use standing::{Source, Standing};
+
+use crate::job::{DECIDE, DECISIONS, DETECT};
+use crate::replay::difference::{Field, differ};
+use crate::replay::record::entry;
+use crate::run::existing_ledger;
+use engine::error::Error;
+use engine::key::{GROUPS, KeyGroup};
+use engine::ledger::Ledger;
+use engine::snapshot::manifest::Manifest;
+use engine::snapshot::repository::Repository;
+use engine::snapshot::restore::{Restore, look};
+use engine::state::memory::MemoryStores;
+use engine::state::rocks::RocksStores;
+use engine::state::store::Stores;
+use engine::state::table::Table;
+use engine::state::{Row, RowKey};
+use engine::time::{Micros, Stamp};
+use operators::baseline::thresholds::OrgThresholds;
+use operators::baseline::{Class, Metric, Subject, VolumeRule};
+use operators::decide::record::Address;
+use operators::decide::rows::DecideRow;
+use operators::detect::signal::{Bar, BarSource};
+use operators::detect::state::UserState;
+use operators::model::event::{KeyKind, key_of};
+use operators::model::id::Id;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+/// The last decisions that are shown, and what followed from them.
+const DECISIONS_SHOWN: usize = 10;
+
+/// Most changes between two snapshots that are shown.
+const CHANGES_MAX: usize = 1_000;
+
+/// Memory for reading a snapshot's state.
+const MEMORY_BYTES: usize = 16 << 20;
+
+/// Whom to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct User<'a> {
+    /// The org.
+    pub org: &'a str,
+    /// The user's id.
+    pub id: &'a str,
+}
+
+/// What a snapshot holds of a user.
+#[derive(Clone, Debug, Serialize)]
+pub struct Held {
+    /// The snapshot.
+    pub snapshot: u64,
+    /// Its cut, in milliseconds of event time; none at the end of all input.
+    pub cut_ms: Option<Stamp>,
+    /// Whether it holds anything of this very user.
+    pub known: bool,
+    /// The row of detection, if there is one.
+    pub detect: Option<Value>,
+    /// What counts of the user are held against.
+    pub thresholds: Value,
+    /// What decide knows of the user, if anything.
+    pub decide: Option<Value>,
+    /// What the org set, if anything.
+    pub org: Option<Value>,
+}
+
+/// What is on record of a user, newest first.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Recorded {
+    /// Lines of `decisions.ndjson`.
+    pub decisions: Vec<Value>,
+    /// Audit entries that belong to them.
+    pub entries: Vec<Value>,
+    /// Orders that belong to them, and where they stand.
+    pub orders: Vec<Value>,
+}
+
+/// What became of one value from one snapshot to another.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// A JSON pointer (RFC 6901) into what is held.
+    pub path: String,
+    /// The value before, none if there was none.
+    pub before: Option<Value>,
+    /// The value after, none if there is none.
+    pub after: Option<Value>,
+}
+
+/// Reads what a snapshot holds of a user, by way of the empty folder `scratch`. Counts of orgs that have taught nothing
+/// are held against `untaught`.
+///
+/// # Errors
+/// [`Error::Corrupt`] for a damaged snapshot, [`Error::Unfit`] for one of another version.
+pub fn held(
+    repository: &Repository,
+    snapshot: u64,
+    user: User<'_>,
+    untaught: VolumeRule,
+    scratch: &Path,
+) -> Result<Held, Error> {
+    let restore = look(repository, snapshot, &scratch.join("fetched"))?;
+    let manifest = restore.manifest.as_ref().ok_or_else(|| Error::Fault("a snapshot without a manifest".to_owned()))?;
+    manifest.check(&engine::snapshot::manifest::Job {
+        fingerprint: manifest.fingerprint.clone(),
+        ..engine::snapshot::manifest::Job::default()
+    })?;
+    let now = now(manifest);
+    let rocks = RocksStores::new(MEMORY_BYTES);
+    let rows = Rows { restore: &restore, scratch, now };
+    let key = key_of(KeyKind::User, user.org, user.id);
+    let detect: Option<UserState> = rows.read(DETECT, &rocks, RowKey::of(&key))?;
+    let taught: Option<OrgThresholds> = rows.read("thresholds", &MemoryStores, RowKey::of(user.org.as_bytes()))?;
+    let decide: Option<DecideRow> = rows.read(DECIDE, &rocks, Address::user(user.org, user.id).key())?;
+    let org: Option<DecideRow> = rows.read(DECIDE, &rocks, Address::org(user.org).key())?;
+    Ok(Held {
+        snapshot,
+        cut_ms: (manifest.at != Stamp::MAX).then_some(manifest.at),
+        known: detect.is_some() || decide.is_some(),
+        thresholds: thresholds(taught.as_ref(), detect.as_ref(), untaught, now),
+        detect: detect.map(|row| row.view(now)),
+        decide: decide.map(|row| row.view()),
+        org: org.map(|row| row.view()),
+    })
+}
+
+/// The point of time that a snapshot shows: its cut, or the newest event once all input has ended.
+fn now(manifest: &Manifest) -> Micros {
+    match manifest.at {
+        Stamp::MAX => manifest.partitions.values().map(|state| state.judge.newest).max().unwrap_or_default(),
+        at => Micros(Micros::from_stamp(at.saturating_add(1)).0.saturating_sub(1)),
+    }
+}
+
+/// What the user's counts are held against, and what the org has taught.
+fn thresholds(taught: Option<&OrgThresholds>, user: Option<&UserState>, untaught: VolumeRule, now: Micros) -> Value {
+    let metric = Metric::FileDownloads;
+    let of_org = taught.and_then(|taught| taught.taught(Subject { metric, class: Class::ALL_HOURS }, now));
+    let bar =
+        of_org.map_or(Bar { value: untaught.untaught(), source: BarSource::Prior, samples: 0 }, |(value, samples)| {
+            Bar { value, source: BarSource::Org, samples }
+        });
+    let bar = user.and_then(|user| user.downloads.as_ref()).map_or(bar, |downloads| downloads.bar(bar));
+    json!({
+        "in_force": {metric.name(): {"value": bar.value, "source": bar.source.name(), "samples": bar.samples}},
+        "taught": taught.map_or_else(|| json!({}), |taught| taught.view(now)),
+    })
+}
+
+/// Rows of a snapshot that was fetched.
+struct Rows<'a> {
+    restore: &'a Restore,
+    scratch: &'a Path,
+    now: Micros,
+}
+
+impl Rows<'_> {
+    /// One row of an operator. Only the files that hold the key's group are opened.
+    fn read<R: Row>(&self, operator: &str, stores: &dyn Stores, key: RowKey<'_>) -> Result<Option<R>, Error> {
+        let group = key.group.0;
+        // With as many workers as there are groups, each owns one.
+        debug_assert_eq!(KeyGroup(group).worker(usize::from(GROUPS)), usize::from(group));
+        let checkpoints = self.restore.checkpoints(operator, usize::from(group), usize::from(GROUPS))?;
+        let folder = self.scratch.join(format!("{operator}.{group}"));
+        let store = stores.restore(&folder, &checkpoints, group..group + 1)?;
+        let mut table: Table<R> = Table::new(store, MEMORY_BYTES);
+        table.set_now(self.now);
+        Ok(table.write(key)?.take())
+    }
+}
+
+/// What became of what is held of a user from one snapshot to another.
+///
+/// # Errors
+/// [`Error::Fault`] if it has no JSON form.
+pub fn changes(before: &Held, after: &Held) -> Result<Vec<Change>, Error> {
+    let value = |held: &Held| {
+        let mut value = serde_json::to_value(held);
+        if let Ok(Value::Object(fields)) = &mut value {
+            // Which snapshot it is, is asked for and no change.
+            ["snapshot", "cut_ms"].iter().for_each(|name| drop(fields.remove(*name)));
+        }
+        value.map_err(|error| Error::Fault(format!("what is held has no JSON form: {error}")))
+    };
+    let (before, after) = (value(before)?, value(after)?);
+    let mut fields = Vec::new();
+    differ("", Some(&before), Some(&after), CHANGES_MAX, &mut fields);
+    let change = |Field { path, recorded, replayed }| Change { path, before: recorded, after: replayed };
+    Ok(fields.into_iter().map(change).collect())
+}
+
+/// The last decisions about a user, and the entries and orders that belong to them.
+///
+/// # Errors
+/// As the files can be read.
+pub fn recorded(data_dir: &Path, user: User<'_>) -> Result<Recorded, Error> {
+    let ledger = existing_ledger(data_dir)?;
+    let mut recorded = Recorded::default();
+    for line in last_decisions(&data_dir.join(DECISIONS), user)?.into_iter().rev() {
+        let id = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+        let (anomaly, response) = (id("anomaly_id"), id("response_id"));
+        let reasons = line["reason"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let closings =
+            reasons.map(|reason| Id::of("case_closed", &[anomaly.as_bytes(), reason.as_bytes()]).to_string());
+        let ids: Vec<String> = closings.chain([response.clone(), anomaly.clone()]).collect();
+        for id in ids {
+            if let Some(found) = entry(&ledger, &id)? {
+                recorded.entries.push(serde_json::from_str(&found.body).unwrap_or(Value::String(found.body)));
+            }
+        }
+        if let Some(status) = ledger.order(&response)? {
+            recorded.orders.push(json!({
+                "id": status.order.id,
+                "at_us": status.order.at.0,
+                "state": status.state.name(),
+                "held": status.held,
+                "step": status.order.steps.get(status.step),
+                "error": status.error,
+            }));
+        }
+        recorded.decisions.push(line);
+    }
+    Ok(recorded)
+}
+
+/// The last lines about a user in the order of the file, which may be written to meanwhile.
+fn last_decisions(path: &Path, user: User<'_>) -> Result<Vec<Value>, Error> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened.map_err(Error::io("open", path))?,
+    };
+    let mut last = VecDeque::new();
+    let (mut reader, mut line) = (BufReader::new(file), Vec::new());
+    while reader.read_until(b'\n', &mut line).map_err(Error::io("read", path))? > 0 {
+        let value: Value = serde_json::from_slice(&line).unwrap_or_default();
+        if value["org"] == user.org && value["user"] == user.id {
+            last.push_back(value);
+        }
+        if last.len() > DECISIONS_SHOWN {
+            last.pop_front();
+        }
+        line.clear();
+    }
+    Ok(last.into())
+}
