@@ -1,9 +1,10 @@
 # `make` lists the targets. Everything here is also a plain cargo command, once `make setup` has run.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench setup check
+.PHONY: help demo test lint fmt bench setup check crash-test
+KILLS ?= 200
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## the whole system on a seeded week of activity
 	cargo run --locked --release -- demo
@@ -17,6 +18,9 @@ lint: setup ## formatting and clippy, warnings are errors
 
 fmt: ## format everything
 	cargo fmt --all
+
+crash-test: setup ## kill -9 a long job KILLS times (200), then compare what it leaves
+	AERIE_KILLS=$(KILLS) cargo test --locked --test e2e crash::killed -- --nocapture
 
 bench: setup ## benchmarks
 	cargo bench --locked

@@ -119,12 +119,15 @@ fn json_of(status: StatusCode, body: &serde_json::Value) -> Response {
 
 /// Whether the job has its state back and reads, or why not. A source's first report comes after the restore, and goes
 /// to the first process; the others are ready once all have met.
-fn readiness(watch: &Watch) -> Result<(), &'static str> {
+/// A job that cannot keep what it does goes on, and would do all of it again after a crash: it asks for help.
+fn readiness(watch: &Watch) -> Result<(), String> {
     let phase = watch.phase.load(Ordering::Acquire);
     if phase < Phase::Running as u8 {
-        Err("starting: looking for what to start from")
+        Err("starting: looking for what to start from".to_owned())
     } else if phase == Phase::Running as u8 && !watch.follows && watch.status.partitions().is_empty() {
-        Err("restoring: no source has been opened yet")
+        Err("restoring: no source has been opened yet".to_owned())
+    } else if let Some(why) = watch.status.snapshots().failing {
+        Err(format!("the last snapshot could not be stored: {why}"))
     } else {
         Ok(())
     }
@@ -151,6 +154,15 @@ mod tests {
     fn report(watch: &Watch) {
         let (newest, watermark) = (Micros::from_secs(10), Micros::from_secs(5));
         watch.status.report(Progress { partition: 0, newest, watermark, received: 1, activity: Activity::Active });
+    }
+
+    #[test]
+    fn not_ready_while_snapshots_cannot_be_stored() {
+        let watch = Watch::default();
+        watch.phase.store(Phase::Running as u8, Ordering::Release);
+        report(&watch);
+        watch.status.snapshot_failed("no room");
+        assert!(readiness(&watch).is_err_and(|reason| reason.contains("no room")));
     }
 
     #[test]

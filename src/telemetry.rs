@@ -367,7 +367,7 @@ mod tests {
         watch.status.report(Progress { partition: 7, newest, watermark, received: 11, activity: Activity::Active });
         watch.status.set_frontiers(1_767_225_600_500, 1_767_225_600_250);
         watch.status.snapshot_published(&snapshot(1_767_225_600_000, 4_096), Duration::from_millis(250));
-        watch.status.snapshot_failed();
+        watch.status.snapshot_failed("no room");
         watch.status.restored(1.5);
         watch.responses.open.store(4, Ordering::Relaxed);
         watch.responses.failures.store(5, Ordering::Relaxed);

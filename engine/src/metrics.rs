@@ -111,6 +111,8 @@ pub struct Snapshots {
     pub published: u64,
     /// How long this run took to choose, fetch and compare what it started from, in seconds.
     pub restoring: f64,
+    /// Why the last one could not be stored; `None` once one was.
+    pub failing: Option<String>,
     /// How many could not be stored.
     pub failed: u64,
     /// Cut of the newest one.
@@ -195,6 +197,7 @@ impl Status {
         *snapshots = Snapshots {
             published: snapshots.published + 1,
             restoring: snapshots.restoring,
+            failing: None,
             failed: snapshots.failed,
             newest: Some(manifest.at),
             seconds: since.as_secs_f64(),
@@ -211,8 +214,10 @@ impl Status {
     }
 
     /// Notes a snapshot that could not be stored.
-    pub fn snapshot_failed(&self) {
-        lock(&self.0.snapshots).failed += 1;
+    pub fn snapshot_failed(&self, why: &str) {
+        let mut snapshots = lock(&self.0.snapshots);
+        snapshots.failed += 1;
+        snapshots.failing = Some(why.to_owned());
     }
 
     /// What is known of snapshots.

@@ -1,17 +1,22 @@
 //! The promise: however often a run is interrupted, by `kill -9` or by SIGTERM, and at whatever number of workers it
 //! goes on, what is left in the end is what an undisturbed run leaves, and every response was carried out once.
-//! `AERIE_KILLS=n` kills n times.
+//! `AERIE_KILLS=n` kills n times, a job that is long enough for it; `make crash-test KILLS=n` is that.
 
 use crate::inputs::{Event, START, Sample};
 use crate::outputs::{Outputs, ledger, snapshots};
 use crate::support::{Dice, Job, Place, Totals};
 use engine::ledger::{AttemptResult, Ledger, Page, State};
+use engine::snapshot::objects::Objects;
+use engine::snapshot::repository::Repository;
 use operators::sample::Plan;
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::Path;
 
 const SEED: u64 = 21;
 const PLAN: Plan = Plan { seed: SEED, orgs: 3, users: 40, days: 7 };
+/// For more kills than a few.
+const LONG: Plan = Plan { seed: SEED, orgs: 6, users: 100, days: 28 };
 const KILLS: usize = 6;
 const QUIET_LINES: u64 = 8_000;
 const QUIET_KILLS: usize = 10;
@@ -83,9 +88,9 @@ struct Undisturbed {
     outputs: Outputs,
 }
 
-fn undisturbed() -> Undisturbed {
+fn undisturbed(plan: Plan) -> Undisturbed {
     let place = Place::new();
-    let job = Sample::of(PLAN).whole(&place, "undisturbed").with(&SNAPSHOT_EVERY);
+    let job = Sample::of(plan).whole(&place, "undisturbed").with(&SNAPSHOT_EVERY);
     let totals = job.clone().workers(2).run();
     totals.assert_conserved();
     let outputs = Outputs::of(&job.data_dir);
@@ -120,15 +125,15 @@ pub fn assert_each_once(data_dir: &Path, outputs: &Outputs) {
 
 #[test]
 fn killed_again_and_again_it_leaves_what_an_undisturbed_run_leaves() {
-    let Undisturbed { place: _place, job, totals, outputs } = undisturbed();
     let kills = std::env::var("AERIE_KILLS").ok().map_or(KILLS, |n| n.parse().expect("AERIE_KILLS is a number"));
     let seed = std::env::var("AERIE_SEED").ok().map_or(SEED, |n| n.parse().expect("AERIE_SEED is a number"));
+    let Undisturbed { place: _place, job, totals, outputs } = undisturbed(if kills > KILLS { LONG } else { PLAN });
     let mut dice = Dice::new(seed);
-    let (mut killed, mut round) = (0, 0);
+    let (mut killed, mut round, mut later) = (0, 0, 0);
     while killed < kills {
         round += 1;
         let again = job.beside(&format!("killed{round}"));
-        killed += kill_until_done(&again, &mut dice, kills - killed);
+        killed += kill_until_done(&again, &mut dice, kills - killed, &mut later);
         let what = format!("seed {seed}, after {killed} kills");
         assert_eq!(again.clone().run(), totals, "{what}: a complete job has the same totals");
         let left = Outputs::of(&again.data_dir);
@@ -136,28 +141,56 @@ fn killed_again_and_again_it_leaves_what_an_undisturbed_run_leaves() {
         assert_each_once(&again.data_dir, &left);
         assert!(round <= kills, "only {killed} of {kills} kills came in time: the input is too small for this machine");
     }
+    println!("seed {seed}: {killed} kills over {round} jobs, {later} starts from a later snapshot than the first");
+    assert!(2 * later > killed, "{later} of {killed} starts came from a later snapshot than the first: too few");
 }
 
-/// Kills at most `kills` times, then lets it run to its end. Returns how often it was killed.
-fn kill_until_done(job: &Job, dice: &mut Dice, kills: usize) -> usize {
+/// One or two processes, of one to four workers together.
+fn somehow(job: &Job, dice: &mut Dice) -> (Job, String) {
+    let processes = 1 + usize::from(dice.one_in(3));
+    let workers = dice.between(1, 4) as usize / processes;
+    let job = job.clone().workers(workers.max(1));
+    let what = format!("{processes} processes of {} workers", workers.max(1));
+    (if processes > 1 { job.with(&["--processes", "2"]) } else { job }, what)
+}
+
+/// Kills at most `kills` times, then lets it run to its end. Returns how often it was killed; counts in `later` how often
+/// it had started from a later snapshot than the first.
+fn kill_until_done(job: &Job, dice: &mut Dice, kills: usize, later: &mut usize) -> usize {
     for killed in 0..kills {
         let moment = Moment::roll(dice);
-        let workers = dice.between(1, 4) as usize;
         let awaited = moment.awaited(&job.data_dir);
-        let mut running = job.clone().workers(workers).start();
+        *later += usize::from(newest_cut(&job.data_dir) > 0);
+        let (job, how) = somehow(job, dice);
+        let mut running = job.start();
         let came = running.until(&format!("{moment:?}"), awaited);
-        println!("{killed}: {workers} workers, {moment:?}, {came}, snapshots {:?}", snapshots(&job.data_dir));
+        println!("{killed}: {how}, {moment:?}, {came}, snapshots {:?}", snapshots(&job.data_dir));
         if !running.kill() {
             return killed;
         }
+        wait_for_orphans(&job.data_dir);
     }
-    job.clone().workers(dice.between(1, 4) as usize).run();
+    somehow(job, dice).0.run();
     kills
+}
+
+/// The cut of the newest snapshot; zero if there is none.
+fn newest_cut(data_dir: &Path) -> u64 {
+    let folder = data_dir.join("snapshots");
+    let repository = folder.exists().then(|| Repository::new(Objects::in_folder(&folder).expect("a folder opens")));
+    let found = repository.map(|repository| repository.list().expect("snapshots can be listed")).unwrap_or_default();
+    found.into_iter().filter_map(|found| found.manifest.ok()).next_back().map_or(0, |manifest| manifest.at)
+}
+
+/// Children of a killed parent end once they notice; the first of them holds the data directory until then.
+fn wait_for_orphans(data_dir: &Path) {
+    let Ok(lock) = File::open(data_dir.join("lock")) else { return };
+    lock.lock().expect("a lock can be waited for");
 }
 
 #[test]
 fn stopped_and_resumed_it_leaves_what_an_undisturbed_run_leaves() {
-    let Undisturbed { place: _place, job, totals, outputs } = undisturbed();
+    let Undisturbed { place: _place, job, totals, outputs } = undisturbed(PLAN);
     let again = job.beside("stopped");
     let mut stops = 0;
     for workers in [2, 4, 1, 3] {

@@ -9,6 +9,7 @@ mod cluster;
 mod conservation;
 mod crash;
 mod determinism;
+mod disk_full;
 mod faults;
 mod follow;
 mod garbage;

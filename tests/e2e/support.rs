@@ -104,7 +104,7 @@ impl Job {
         Job { data_dir: self.data_dir.with_file_name(name), ..self.clone() }
     }
 
-    fn words(&self) -> Vec<String> {
+    pub fn words(&self) -> Vec<String> {
         let mut words = vec!["run".to_owned(), "--json".to_owned()];
         let mut add = |flag: &str, paths: &[PathBuf]| {
             if !paths.is_empty() {

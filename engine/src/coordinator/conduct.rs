@@ -327,7 +327,7 @@ impl Conductor {
         let Some(error) = self.failed.take() else { return Ok(()) };
         let Some(Outstanding { id, .. }) = self.outstanding.take() else { return Ok(()) };
         self.since_snapshot = Stopwatch::start();
-        self.score.status.snapshot_failed();
+        self.score.status.snapshot_failed(&error);
         if self.phase == Phase::Running && self.last_cut.is_some() {
             tracing::warn!(target: "engine::snapshot", "snapshot {id} failed, the job goes on: {error}");
             return Ok(());
