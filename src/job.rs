@@ -161,8 +161,8 @@ fn case_closed(out: DetectOut) -> Option<CaseClosed> {
     }
 }
 
-/// The line of a decision, ordered by (org, user, id) at one time. Names never hold a zero byte's worth of order: the
-/// parts are compared one after the other.
+/// The line of a decision, ordered by (org, user, id) at one time, with a zero byte between them. Names hold none, so
+/// the parts are compared one after the other.
 fn decided(decision: Decision) -> Option<Line> {
     let body = decision_line(&decision)?;
     let anomaly = &decision.anomaly;

@@ -12,6 +12,7 @@ mod determinism;
 mod disk_full;
 mod faults;
 mod follow;
+mod formats;
 mod garbage;
 mod inputs;
 mod inspect;

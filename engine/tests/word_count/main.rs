@@ -7,6 +7,7 @@ mod damage;
 mod failing;
 mod job;
 mod planted;
+mod regressions;
 mod run;
 mod stream;
 
