@@ -185,18 +185,22 @@ fn lead(job: &config::Job, watch: &Watch, input: &Input, member: Option<&Member>
         None => Met::Alone,
         Some(member) => member.lead(job, watch, input, generation, &start)?,
     };
+    let mut known = totals_of(&start);
     let (ended, open_responses) = if let Met::Stopped = met {
         (Ended::Stopped, 0)
     } else {
         let executor = Executor::open(&ledger, generation, &job.data_dir, watch.responses.clone())?;
         let carrying = Carrying { job, watch, input, ledger: &ledger, generation };
-        carrying.out(executor, settings.clone(), start, met)?
+        let ended = carrying.out(executor, settings.clone(), start, met)?;
+        known = match member {
+            None => totals(&watch.status),
+            // Each process has counted its own part; together they stand in the last snapshot, if it came to one.
+            Some(_) if settings.repository.ids()?.is_empty() => known,
+            Some(_) => totals_of(&Start::newest(&settings)?),
+        };
+        ended
     };
-    let mut totals = match member {
-        None => totals(&watch.status),
-        // Each process has counted its own part; together they stand in the last snapshot.
-        Some(_) => totals_of(&Start::newest(&settings)?),
-    };
+    let mut totals = known;
     if ended == Ended::Stopped {
         // Lines beyond the last snapshot will be read again, and count then.
         totals.received = totals.applied + totals.duplicate + totals.too_late + totals.rejected;
@@ -369,7 +373,7 @@ impl Watch {
 }
 
 /// One run at a time in a data directory.
-fn lock(data_dir: &Path) -> Result<File, Error> {
+pub(crate) fn lock(data_dir: &Path) -> Result<File, Error> {
     let path = data_dir.join("lock");
     let file = File::create(&path).map_err(Error::io("create", &path))?;
     match file.try_lock() {

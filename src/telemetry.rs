@@ -350,7 +350,13 @@ mod tests {
 
     fn snapshot(at: Stamp, size: u64) -> Published {
         let cut = Cut { id: 1, generation: 1, at, complete: false };
-        let file = StoredFile { name: "f".into(), size, crc32c: 0, object: "o".into(), snapshot: 1 };
+        let file = StoredFile {
+            name: "f".into(),
+            size,
+            crc32c: 0,
+            object: "files/0000000001/a.0/0000000001/f".into(),
+            snapshot: 1,
+        };
         let part =
             Part { operator: "a".into(), worker: 0, files: vec![file], totals: Vec::new(), partitions: Vec::new() };
         Published { manifest: Manifest::of(cut, &Job::default(), [part]), seconds: 0.125 }

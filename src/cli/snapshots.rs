@@ -208,6 +208,9 @@ fn delete(args: &Delete) -> Result<(), Failure> {
              or to start over, say so with --force"
         )));
     }
+    // What runs names the files of its last snapshot in its next one.
+    let newest = repository.ids()?.last() == Some(&id);
+    let _alone = newest.then(|| crate::run::lock(&place.data_dir)).transpose()?;
     repository.remove(&BTreeSet::from([id]))?;
     match place.json {
         true => print_json(&json!({"deleted": id})),

@@ -141,3 +141,19 @@ fn a_fault_at_any_point_loses_nothing_and_repeats_nothing() {
         }
     });
 }
+
+/// A job that says it is complete has a snapshot that says so.
+#[test]
+fn a_last_snapshot_that_cannot_be_published_is_no_good_end() {
+    let place = Place::new();
+    let job = Sample::of(PLAN).whole(&place, "undisturbed").with(&["--snapshot-every", "1h"]);
+    let stage = Stage { totals: job.run(), outputs: Outputs::of(&job.data_dir), job };
+    for (action, code) in [("error", Some(1)), ("kill", None)] {
+        let job = stage.job.beside(action);
+        let setting = ("snapshot.publish".to_owned(), format!("1*off->1*return({action})->off"));
+        let struck = armed(&job, &[setting]).end();
+        assert_eq!(struck.code, code, "{}", struck.stderr);
+        assert_eq!(snapshots(&job.data_dir).len(), 1, "but for the first there is none");
+        stage.assert_recovers(&job, action);
+    }
+}

@@ -36,7 +36,7 @@ pub struct Score {
     pub every: Duration,
     /// The generation that this run is.
     pub generation: u64,
-    /// Number of the next snapshot.
+    /// Number of the next snapshot to be published, and the first under which one is asked for.
     pub next_id: u64,
     /// The cut that the job was restored to.
     pub restored: Option<Stamp>,
@@ -119,7 +119,7 @@ impl Conductor {
         let horizon = score.restored.map_or(1, |at| at.saturating_add(1));
         let last_cut = score.restored;
         Conductor {
-            publisher: Publisher::start(score.repository.clone(), score.keep),
+            publisher: Publisher::start(score.repository.clone(), score.next_id, score.keep),
             score,
             phase: Phase::Starting,
             horizon,
@@ -300,13 +300,15 @@ impl Conductor {
             let parts = std::mem::take(&mut outstanding.parts).into_values();
             outstanding.publishing = true;
             let cut = Cut { id, generation: self.score.generation, at, complete };
-            self.publisher.publish(Manifest::of(cut, &self.score.job, parts));
+            self.publisher.publish(id, Manifest::of(cut, &self.score.job, parts));
         }
-        let published = match self.publisher.poll() {
-            Ok(Some(published)) => published,
-            Ok(None) => return Ok(false),
+        let Some((id, published)) = self.publisher.poll()? else { return Ok(false) };
+        let published = match published {
+            Ok(published) => published,
             Err(Error::Unavailable(error)) => {
-                self.failed = self.outstanding.as_ref().filter(|outstanding| outstanding.publishing).map(|_| error);
+                if self.outstanding.as_ref().is_some_and(|outstanding| outstanding.id == id) {
+                    self.failed = Some(error);
+                }
                 return Ok(false);
             }
             Err(error) => return Err(error),
@@ -315,7 +317,7 @@ impl Conductor {
         let at = published.manifest.at;
         self.last_cut = Some(at);
         self.since_snapshot = Stopwatch::start();
-        let awaited = self.outstanding.take_if(|outstanding| outstanding.id == published.manifest.id);
+        let awaited = self.outstanding.take_if(|outstanding| outstanding.id == id);
         let since = awaited.as_ref().map_or(Duration::ZERO, |outstanding| outstanding.since.elapsed());
         self.score.status.snapshot_published(&published, since);
         Ok(awaited.is_some())
@@ -328,7 +330,8 @@ impl Conductor {
         let Some(Outstanding { id, .. }) = self.outstanding.take() else { return Ok(()) };
         self.since_snapshot = Stopwatch::start();
         self.score.status.snapshot_failed(&error);
-        if self.phase == Phase::Running && self.last_cut.is_some() {
+        // Once it is stopping, a last one is still to be asked for.
+        if matches!(self.phase, Phase::Running | Phase::Stopping) && self.last_cut.is_some() {
             tracing::warn!(target: "engine::snapshot", "snapshot {id} failed, the job goes on: {error}");
             return Ok(());
         }

@@ -36,7 +36,8 @@ pub fn coordinator<'s>(
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Announcement>>>::from(output);
     let activator = scope.activator_for(builder.operator_info().address);
 
-    builder.build(move |capabilities| {
+    // Kept until it is done: the last snapshot is published when all time has passed.
+    builder.build_reschedule(move |capabilities| {
         let mut conductor = conductor;
         let mut capability = conductor.is_some().then(|| capabilities.into_iter().next()).flatten();
         move |frontiers| {
@@ -44,7 +45,7 @@ pub fn coordinator<'s>(
             progress.for_each(|_, data| reports.append(data));
             applied.for_each(|_, data| data.clear());
             answers.for_each(|_, data| heard.append(data));
-            let Some(conductor) = &mut conductor else { return };
+            let Some(conductor) = &mut conductor else { return false };
             conductor.hear(reports, heard);
             let steps = conductor.conduct(first(&frontiers[0]), first(&frontiers[1]));
             let mut output = output.activate();
@@ -53,9 +54,11 @@ pub fn coordinator<'s>(
                     output.session(capability).give(announcement);
                 });
             }
-            if !conductor.done() {
-                activator.activate_after(TICK);
+            if conductor.done() {
+                return false;
             }
+            activator.activate_after(TICK);
+            true
         }
     });
     announcements

@@ -1,6 +1,6 @@
 //! The manifest: the one object that makes a snapshot of files.
 
-use super::shelf::StoredFile;
+use super::shelf::{FILES, StoredFile};
 use crate::coordinator::message::Part;
 use crate::error::Error;
 use crate::key;
@@ -81,7 +81,7 @@ impl Manifest {
     }
 
     /// All files of keyed state.
-    pub fn files(&self) -> impl Iterator<Item = &StoredFile> {
+    pub fn files(&self) -> impl Iterator<Item = &StoredFile> + Clone {
         self.operators.values().flat_map(|operator| operator.shards.values()).flatten()
     }
 
@@ -90,9 +90,13 @@ impl Manifest {
         self.files().map(|file| file.size).sum()
     }
 
-    /// Bytes that were stored for this snapshot and are in no earlier one.
+    /// Bytes that were stored for this snapshot and are in no earlier one: those of its own generation's newest number.
+    /// None for one that was taken over.
     pub fn new_bytes(&self) -> u64 {
-        self.files().filter(|file| file.snapshot == self.id).map(|file| file.size).sum()
+        let own = format!("{FILES}/{:010}/", self.generation);
+        let own = self.files().filter(|file| file.object.starts_with(&own));
+        let newest = own.clone().map(|file| file.snapshot).max();
+        own.filter(|file| Some(file.snapshot) == newest).map(|file| file.size).sum()
     }
 
     /// The manifest as bytes: a line with the format and a checksum, then JSON.

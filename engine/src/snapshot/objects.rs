@@ -120,11 +120,11 @@ impl Objects {
             Ok(Ok(bytes)) => Ok(Some(bytes)),
             Ok(Err(size)) => Err(Error::Corrupt(format!("{name} in {} has {size} bytes, too many", self.place))),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(self.unreadable(name, &error)),
+            Err(error) => Err(failed("read", &self.place, name, &error)),
         }
     }
 
-    /// A folder's file that cannot be read is damage; a server may answer the next time.
+    /// A folder's file that cannot be read to its end is damage; a server may answer the next time.
     fn unreadable(&self, name: &str, error: &object_store::Error) -> Error {
         match failed("read", &self.place, name, error) {
             Error::Unavailable(text) if self.folder => Error::Corrupt(text),

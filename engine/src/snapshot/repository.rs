@@ -196,15 +196,20 @@ impl Repository {
     pub fn remove(&self, ids: &BTreeSet<u64>) -> Result<(), Error> {
         let mut going = Vec::new();
         for id in ids {
-            let manifest = self.manifest(*id);
-            self.objects.delete(&manifest_name(*id))?;
-            let named = self.names()?.values().any(|named| named == id);
-            match manifest {
-                Ok(manifest) if named => drop(self.try_publish(&manifest)?),
-                Ok(manifest) => going.push(manifest),
+            let manifest = match self.manifest(*id) {
                 // Its files cannot be told from others; they lie until a later run sweeps.
-                Err(Error::Corrupt(_)) => {}
-                Err(error) => return Err(error),
+                Err(Error::Corrupt(_)) => None,
+                manifest => Some(manifest?),
+            };
+            let named = || Ok::<bool, Error>(self.names()?.values().any(|named| named == id));
+            if named()? {
+                continue;
+            }
+            self.objects.delete(&manifest_name(*id))?;
+            match manifest {
+                // It was given a name just now, by who had seen it.
+                Some(manifest) if named()? => drop(self.try_publish(&manifest)?),
+                manifest => going.extend(manifest),
             }
         }
         let Some(kept) = self.named_objects()? else { return Ok(()) };

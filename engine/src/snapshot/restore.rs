@@ -49,7 +49,7 @@ pub fn choose(repository: &Repository, job: &Job, least_generation: u64, state: 
     let fetched = fetched(state, generation);
     let taken_over = take_over(repository, job, generation, &fetched);
     if taken_over.is_err() {
-        // Nothing was done under this number, so that a refusal leaves no trace.
+        // Nothing is done under this number any more, so that a refusal leaves no trace.
         repository.give_up_generation(generation)?;
         remove(&folder_of(state, generation))?;
     }
@@ -73,7 +73,10 @@ fn take_over(repository: &Repository, job: &Job, generation: u64, folder: &Path)
         let taken_over = Manifest { id: next_id, generation, ..manifest.clone() };
         // If an older generation was faster by a hair, its snapshot is the newest.
         if repository.try_publish(&taken_over)? == Put::Done {
-            repository.sweep(generation)?;
+            if let Err(error) = repository.sweep(generation) {
+                // They only take room.
+                tracing::warn!(target: "engine::snapshot", "files that no snapshot names were not removed: {error}");
+            }
             let next_id = next_id + 1;
             return Ok(Restore { manifest: Some(manifest), passed_over, generation, next_id, ..Restore::default() });
         }
@@ -84,7 +87,8 @@ fn take_over(repository: &Repository, job: &Job, generation: u64, folder: &Path)
 /// `job.workers` are fetched.
 ///
 /// # Errors
-/// As [`choose`]; damage that only shows here ends this generation, and the next one chooses anew.
+/// As [`choose`], but damage is [`Error::Unavailable`]: the process that chose has just read the same files as whole, and
+/// chooses anew in the next generation.
 pub fn follow(
     repository: &Repository,
     job: &Job,
@@ -103,7 +107,10 @@ pub fn follow(
     let fetched = fetched(state, generation);
     let owned = workers.map(|worker| KeyGroup::owned_by(worker, job.workers));
     let owned = owned.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or_default();
-    fetch(repository, &manifest, &owned, &fetched)?;
+    fetch(repository, &manifest, &owned, &fetched).map_err(|error| match error {
+        Error::Corrupt(text) => Error::Unavailable(text),
+        error => error,
+    })?;
     let seconds = watch.elapsed().as_secs_f64();
     Ok(Restore { manifest: Some(manifest), generation, next_id: id + 1, seconds, fetched, ..Restore::default() })
 }

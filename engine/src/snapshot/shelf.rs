@@ -22,7 +22,7 @@ pub struct StoredFile {
     pub crc32c: u32,
     /// The name of its object.
     pub object: String,
-    /// The snapshot that it was stored for.
+    /// The number under which the snapshot was asked for that it was stored for.
     pub snapshot: u64,
 }
 
@@ -61,7 +61,7 @@ impl Shelf {
         if let Some(known) = self.stored.get(&name).filter(same) {
             return Ok(known.clone());
         }
-        // No name is used twice: generations are claimed, and a generation numbers its snapshots.
+        // No name is used twice: generations are claimed, and a generation numbers the snapshots it asks for.
         let object = format!("{}/{snapshot:010}/{name}", self.prefix);
         let path = checkpoint.join(&name);
         if self.objects.upload(&object, &path)? != (Measure { size, crc32c }) {

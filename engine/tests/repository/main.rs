@@ -8,6 +8,7 @@ use engine::coordinator::message::Part;
 use engine::error::Error;
 use engine::snapshot::manifest::{Cut, Job, Manifest};
 use engine::snapshot::objects::{Measure, Objects, Put};
+use engine::snapshot::publisher::Publisher;
 use engine::snapshot::repository::Repository;
 use engine::snapshot::restore::{Restore, choose, look};
 use engine::state::store::CheckpointFile;
@@ -301,4 +302,40 @@ fn a_manifest_of_a_newer_format_is_told_from_a_damaged_one() {
         }
         assert!(matches!(Manifest::parse(&bytes[..at], "here"), Err(Error::Corrupt(_))), "length {at}");
     }
+}
+
+/// Numbers have no gap whatever was given up, an own write that seemed to fail is no rival, and one of a newer generation
+/// ends the run.
+#[test]
+fn publications_are_numbered_without_a_gap_and_end_at_a_rival() {
+    on_both(|open, scratch| {
+        let mut run = Run::start(open(), scratch);
+        let publisher = Publisher::start(run.repository.clone(), run.next_id, 9);
+        let told = || loop {
+            if let Some(told) = publisher.poll().unwrap() {
+                return told;
+            }
+            thread::yield_now();
+        };
+        // The second and third were asked for and given up.
+        for (asked, at) in [(0, 10), (3, 20)] {
+            publisher.publish(asked, run.manifest(at, &[("f", "x", false)]));
+            let (id, published) = told();
+            assert_eq!((id, published.unwrap().manifest.at), (asked, at));
+        }
+        assert_eq!(run.repository.ids().unwrap(), [0, 1]);
+        let own = Manifest { id: 2, ..run.manifest(30, &[("f", "seemed to fail", false)]) };
+        run.repository.publish(&own).unwrap();
+        publisher.publish(5, run.manifest(40, &[("f", "y", false)]));
+        assert_eq!(told().1.unwrap().manifest.id, 3);
+        publisher.publish(6, Manifest { id: 4, ..run.repository.manifest(3).unwrap() });
+        assert_eq!(told().1.unwrap().manifest.id, 4);
+
+        let newer = Run::start(open(), scratch);
+        assert_eq!(newer.restore.at(), Some(40));
+        publisher.publish(7, run.manifest(50, &[("f", "straggler", false)]));
+        let error = told().1.unwrap_err();
+        assert!(engine::ledger::is_superseded(&error), "{error}");
+        assert_eq!(run.repository.ids().unwrap(), [0, 1, 2, 3, 4, 5]);
+    });
 }
