@@ -336,6 +336,6 @@ fn publications_are_numbered_without_a_gap_and_end_at_a_rival() {
         publisher.publish(7, run.manifest(50, &[("f", "straggler", false)]));
         let error = told().1.unwrap_err();
         assert!(engine::ledger::is_superseded(&error), "{error}");
-        assert_eq!(run.repository.ids().unwrap(), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(run.repository.ids().unwrap(), [0, 1, 2, 4, 5], "of two with one cut, the newer one is kept");
     });
 }
