@@ -99,7 +99,7 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
     let [deltas] =
         ports(flow.keyed("histograms", histograms, &parts.rocks, baseline_rows, vec![Input::Keyed(moves)])?)?;
     let quantiles = vec![Input::Keyed(distribution(deltas))];
-    let learned = Thresholds::new(parts.detection.downloads);
+    let learned = Thresholds::new(parts.detection.volumes);
     let [learned] = ports(flow.keyed("thresholds", learned, &MemoryStores, baseline_rows, quantiles)?)?;
     thresholds_loop.connect(learned.map(DetectRecord::from));
 

@@ -22,7 +22,7 @@ use engine::snapshot::repository::Repository;
 use engine::state::rocks::RocksStores;
 use engine::time::Micros;
 use engine::writer::{OpenAppend, Writer};
-use operators::baseline::VolumeRule;
+use operators::baseline::{Metric, VolumeRule, VolumeRules};
 use operators::decide::Decide;
 use operators::decode::RejectReason;
 use operators::decode::source::{CLASS_TOO_LATE, class_of};
@@ -422,6 +422,20 @@ pub(crate) fn heard(watch: &Watch, signal: Signal) -> Arc<dyn Fn(&Issued) + Send
     })
 }
 
+/// How the bars of volume rules are made, as the job sets them.
+pub(crate) fn volume_rules(detect: &config::Detect) -> VolumeRules {
+    VolumeRules::new(|metric| {
+        let volume = match metric {
+            Metric::FileDownloads => &detect.excessive_downloads,
+            Metric::FileShares => &detect.excessive_file_shares,
+            Metric::ApiCalls => &detect.unexpected_api_call_volume,
+            Metric::Searches => &detect.search_volume,
+            Metric::MessageDeletions => &detect.unexpected_message_deletion,
+        };
+        VolumeRule::new(volume.floor, volume.margin, volume.prior)
+    })
+}
+
 /// What the dataflow of a job is assembled from, but for where its results go.
 pub(crate) fn parts(
     job: &config::Job,
@@ -432,14 +446,13 @@ pub(crate) fn parts(
     processes: usize,
 ) -> Parts {
     let memory = usize::try_from(job.state_memory_bytes).unwrap_or(usize::MAX);
-    let volume = &job.detect.excessive_downloads;
     Parts {
         names: input.names(),
         sources: input.orgs(),
         control: input.control.clone(),
         detection: DetectSettings {
             respond_to_imported: job.imported_anomalies == ImportedAnomalies::Respond,
-            downloads: VolumeRule::new(volume.floor, volume.margin, volume.prior),
+            volumes: volume_rules(&job.detect),
         },
         shadow: job.shadow,
         rows_memory: (memory / 2).saturating_mul(processes),

@@ -7,11 +7,10 @@ mod tree;
 use super::run::load;
 use super::{Failure, plain, print, print_json, snapshots, tell};
 use crate::inspect::{Change, Held, Recorded, User, changes, held, recorded};
-use crate::run::existing_repository;
+use crate::run::{existing_repository, volume_rules};
 use config::{Flags, Job};
 use engine::snapshot::repository::Repository;
 use engine::time::Stamp;
-use operators::baseline::VolumeRule;
 use serde::Serialize;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -126,9 +125,8 @@ impl Looking<'_> {
     fn held(&self, snapshot: u64) -> Result<Held, Failure> {
         let scratch = tempfile::Builder::new().prefix("aerie-inspect-").tempdir();
         let scratch = scratch.map_err(|error| Failure::Failed(format!("cannot make a scratch folder: {error}")))?;
-        let volume = &self.settings.detect.excessive_downloads;
-        let untaught = VolumeRule::new(volume.floor, volume.margin, volume.prior);
-        Ok(held(self.repository, snapshot, self.user, untaught, scratch.path())?)
+        let rules = volume_rules(&self.settings.detect);
+        Ok(held(self.repository, snapshot, self.user, &rules, scratch.path())?)
     }
 
     fn show(&self) -> Result<(), Failure> {

@@ -14,20 +14,30 @@ pub mod thresholds;
 use engine::time::Micros;
 use serde::{Deserialize, Serialize};
 
-/// What is counted per user in a sliding window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Metric {
-    /// Files downloaded within an hour.
-    FileDownloads,
+macro_rules! metrics {
+    ($($variant:ident $name:literal $doc:literal)*) => {
+        /// What is counted per user in a sliding window. The order is part of the format of rows: new ones come last.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Metric { $(#[doc = $doc] $variant),* }
+
+        impl Metric {
+            /// Every metric.
+            pub const ALL: &'static [Metric] = &[$(Metric::$variant),*];
+
+            /// The name as it stands in evidence.
+            pub const fn name(self) -> &'static str {
+                match self { $(Metric::$variant => $name),* }
+            }
+        }
+    };
 }
 
-impl Metric {
-    /// The name as it stands in evidence.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Metric::FileDownloads => "file_downloads_1h",
-        }
-    }
+metrics! {
+    FileDownloads "file_downloads_1h" "Files downloaded within an hour."
+    FileShares "file_shares_1h" "Files shared within an hour."
+    ApiCalls "api_calls_1h" "API calls within an hour."
+    Searches "searches_1h" "Searches within an hour."
+    MessageDeletions "message_deletions_1h" "Messages deleted within an hour."
 }
 
 /// A class of hours of the week that has thresholds of its own.
@@ -140,6 +150,22 @@ impl VolumeRule {
     /// The threshold of an org that has taught nothing yet.
     pub fn untaught(&self) -> u64 {
         self.threshold(0, 0)
+    }
+}
+
+/// The rule of every metric.
+#[derive(Clone, Copy, Debug)]
+pub struct VolumeRules([VolumeRule; Metric::ALL.len()]);
+
+impl VolumeRules {
+    /// The rules that `of` gives.
+    pub fn new(of: impl Fn(Metric) -> VolumeRule) -> Self {
+        VolumeRules(std::array::from_fn(|index| of(Metric::ALL[index])))
+    }
+
+    /// The rule of a metric.
+    pub fn of(&self, metric: Metric) -> &VolumeRule {
+        &self.0[metric as usize]
     }
 }
 

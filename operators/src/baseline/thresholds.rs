@@ -1,7 +1,7 @@
 //! The thresholds that orgs have taught. Owned here: which were sent, so that nothing is said twice, and the hour until
 //! they apply. An org that has taught nothing has none here; detection then holds to the prior.
 
-use super::{Metric, Quantile, Subject, Threshold, VolumeRule};
+use super::{Quantile, Subject, Threshold, VolumeRule, VolumeRules};
 use crate::limits::THRESHOLD_DELAY;
 use engine::error::Error;
 use engine::keyed::{Context, Logic, Record};
@@ -91,19 +91,13 @@ impl Sent {
 
 /// The third stage: from quantiles to thresholds.
 pub struct Thresholds {
-    downloads: VolumeRule,
+    rules: VolumeRules,
 }
 
 impl Thresholds {
     /// Thresholds by these rules.
-    pub fn new(downloads: VolumeRule) -> Self {
-        Thresholds { downloads }
-    }
-
-    fn rule(&self, metric: Metric) -> &VolumeRule {
-        match metric {
-            Metric::FileDownloads => &self.downloads,
-        }
+    pub fn new(rules: VolumeRules) -> Self {
+        Thresholds { rules }
     }
 }
 
@@ -119,7 +113,7 @@ impl Logic for Thresholds {
 
     fn apply(&mut self, quantile: Quantile, context: &mut Context<'_, Self>) -> Result<(), Error> {
         let row = context.rows.write(quantile.key())?.get_or_insert_default();
-        let rule = self.rule(quantile.subject.metric);
+        let rule = self.rules.of(quantile.subject.metric);
         if let Some(threshold) = row.learn(context.now, quantile, rule) {
             context.out.emit(threshold);
         }
@@ -142,7 +136,7 @@ impl Logic for Thresholds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::Class;
+    use crate::baseline::{Class, Metric};
 
     const SUBJECT: Subject = Subject { metric: Metric::FileDownloads, class: Class::ALL_HOURS };
 

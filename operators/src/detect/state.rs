@@ -1,13 +1,13 @@
-//! What detection remembers of one user or app. Owned here: the row, its bounds and its size. What is rare (downloads,
+//! What detection remembers of one user or app. Owned here: the row, its bounds and its size. What is rare (volumes,
 //! open cases) is boxed, so that the ordinary user's row stays small.
 
 use super::agents::Agents;
 use super::cases::Cases;
-use super::excessive_downloads::Downloads;
 use super::marks::KnownMarks;
 use super::recent::RecentIds;
 use super::record::Standing;
 use super::sessions::Sessions;
+use super::volume::Volumes;
 use crate::limits::USER_IDLE;
 use crate::model::reason::Reason;
 use engine::state::Row;
@@ -34,8 +34,8 @@ pub struct UserState {
     pub agents: Agents,
     /// Marks that the user is known by.
     pub marks: KnownMarks,
-    /// Downloads, if there were any.
-    pub downloads: Option<Box<Downloads>>,
+    /// What volume rules count, if there was any of it.
+    pub volumes: Option<Box<Volumes>>,
     /// Open cases, if there are any.
     pub cases: Option<Box<Cases>>,
 }
@@ -65,7 +65,7 @@ impl UserState {
             "recent_ids": self.recent.count(),
             "sessions": self.sessions.view(&self.agents),
             "marks": self.marks.view(now),
-            "downloads": self.downloads.as_ref().map(|downloads| downloads.view(now)),
+            "volumes": self.volumes.as_ref().map_or_else(|| json!({}), |volumes| volumes.view(now)),
             "cases": self.cases.as_ref().map_or_else(|| json!({}), |cases| cases.view()),
         })
     }
@@ -82,7 +82,7 @@ impl Row for UserState {
             + self.sessions.weight()
             + self.agents.weight()
             + self.marks.weight()
-            + self.downloads.as_ref().map_or(0, |downloads| size_of::<Downloads>() + downloads.weight())
+            + self.volumes.as_ref().map_or(0, |volumes| size_of::<Volumes>() + volumes.weight())
             + self.cases.as_ref().map_or(0, |cases| size_of::<Cases>() + cases.weight())
     }
 }

@@ -221,7 +221,7 @@ fn the_threshold_in_force_counts_and_habit_raises_it_within_the_cap() {
     assert_eq!(world.raised_ids(), ids(&["last.27"]));
     assert_eq!(world.anomalies()[0].evidence[0].threshold_source, "habit");
     world.references.threshold(taught(5));
-    assert_eq!(world.state.downloads.as_ref().expect("there are").bar(bar(5)).value, 10);
+    assert_eq!(world.state.volumes.as_mut().expect("there are").open(Metric::FileDownloads).bar(bar(5)).value, 10);
 }
 
 fn taught(value: u64, samples: u64) -> Threshold {

@@ -1,0 +1,86 @@
+//! How an event meets the counts of volume rules: against which bar, and whether it is learned from.
+
+use super::super::cases::Cases;
+use super::super::client::Print;
+use super::super::record::DetectOut;
+use super::super::signal::{Bar, BarSource, Signal};
+use super::super::state::UserState;
+use super::super::volume::{Count, RULES, Rule, origin};
+use super::Judge;
+use crate::baseline::{Class, Move, Subject};
+use crate::limits::PRIOR_SAMPLES;
+use crate::model::event::KeyKind;
+
+impl Judge<'_> {
+    /// Counts the event for every volume rule that it concerns.
+    pub(super) fn volumes(&mut self, signals: &mut Vec<Signal>) {
+        for rule in self.counting() {
+            signals.extend(self.volume(rule));
+        }
+    }
+
+    /// The volume rules that the event counts for.
+    fn counting(&self) -> impl Iterator<Item = &'static Rule> + use<> {
+        let event = self.event;
+        let action = event.action;
+        let counts = event.ok && (event.kind == KeyKind::App || !event.by_app);
+        RULES.iter().filter(move |rule| counts && (rule.counts)(action))
+    }
+
+    fn volume(&mut self, rule: &'static Rule) -> Option<Signal> {
+        let counted = self.count_for(rule);
+        let taught = self.org().and_then(|org| org.taught(subject(rule)));
+        let bar = taught.map_or(
+            Bar { value: self.settings.volumes.of(rule.metric).untaught(), source: BarSource::Prior, samples: 0 },
+            |taught| Bar { value: taught.value, source: BarSource::Org, samples: taught.samples },
+        );
+        let UserState { volumes, cases, .. } = &mut *self.state;
+        let volume = volumes.get_or_insert_default().open(rule.metric);
+        let bar = volume.bar(bar);
+        let has_case = |slot| {
+            let of_slot = |session: Option<u64>| origin(Print::of(session)) == slot;
+            cases.as_ref().is_some_and(|cases| cases.has(rule.reason, of_slot))
+        };
+        volume.check(rule, &counted, has_case, bar)
+    }
+
+    fn count_for(&self, rule: &Rule) -> Count {
+        Count {
+            time: self.event.time,
+            session: Print::of(self.session()),
+            trusted: self.is_trusted(),
+            learned: self.is_learned_from(rule.reason),
+        }
+    }
+
+    /// Takes the event into the samples of the day that it counts for.
+    pub(super) fn learn_volumes(&mut self) {
+        for rule in self.counting() {
+            self.learn_volume(rule);
+        }
+    }
+
+    fn learn_volume(&mut self, rule: &'static Rule) {
+        let counted = self.count_for(rule);
+        let has_case = |cases: &Cases| cases.has(rule.reason, |_| true);
+        // An org that has taught little may be one where such counts are usual: left out from the start, they would
+        // never be learned, and its heaviest users would be anomalous for good.
+        let taught = self.org().and_then(|org| org.taught(subject(rule))).map_or(0, |taught| taught.samples);
+        let spoiled = taught >= PRIOR_SAMPLES && self.state.cases.as_deref().is_some_and(has_case);
+        let volumes = self.state.volumes.as_mut();
+        if let Some(moved) = volumes.and_then(|volumes| volumes.open(rule.metric).learn(&counted, spoiled)) {
+            (self.emit)(DetectOut::Move(Move {
+                at: self.event.at,
+                org: self.event.names().0.to_owned(),
+                subject: subject(rule),
+                day: moved.day,
+                from: moved.from,
+                to: moved.to,
+            }));
+        }
+    }
+}
+
+fn subject(rule: &Rule) -> Subject {
+    Subject { metric: rule.metric, class: Class::ALL_HOURS }
+}
