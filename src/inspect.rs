@@ -23,7 +23,7 @@ use engine::state::table::Table;
 use engine::state::{Row, RowKey};
 use engine::time::{Micros, Stamp};
 use operators::baseline::thresholds::OrgThresholds;
-use operators::baseline::{Class, Metric, Subject, VolumeRules};
+use operators::baseline::{Class, Metric, Subject, VolumeRules, quarter};
 use operators::decide::record::Address;
 use operators::decide::rows::DecideRow;
 use operators::detect::signal::{Bar, BarSource};
@@ -144,9 +144,13 @@ fn now(manifest: &Manifest) -> Micros {
 /// What the user's counts are held against, and what the org has taught.
 fn thresholds(taught: Option<&OrgThresholds>, user: Option<&UserState>, rules: &VolumeRules, now: Micros) -> Value {
     let in_force = |metric: &Metric| {
-        let of_org = taught.and_then(|taught| taught.taught(Subject { metric: *metric, class: Class::ALL_HOURS }, now));
-        let untaught = Bar { value: rules.of(*metric).untaught(), source: BarSource::Prior, samples: 0 };
-        let bar = of_org.map_or(untaught, |(value, samples)| Bar { value, source: BarSource::Org, samples });
+        let of_org = |class| {
+            let (value, samples) = taught?.taught(Subject { metric: *metric, class }, now)?;
+            Some(Bar { value, source: BarSource::Org(class), samples })
+        };
+        let bar = of_org(Class::of_quarter(quarter(now))).or_else(|| of_org(Class::ALL_HOURS));
+        let untaught = || Bar { value: rules.of(*metric).untaught(), source: BarSource::Prior, samples: 0 };
+        let bar = bar.unwrap_or_else(untaught);
         let volume = user.and_then(|user| user.volumes.as_ref()).and_then(|volumes| volumes.get(*metric));
         let bar = volume.map_or(bar, |volume| volume.bar(bar));
         let fields = json!({"value": bar.value, "source": bar.source.name(), "samples": bar.samples});

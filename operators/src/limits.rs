@@ -71,6 +71,20 @@ pub const HABIT_DAYS: u8 = 5;
 /// A user's own habit raises the bar to at most this many times the org's.
 pub const HABIT_CAP: u64 = 2;
 
+/// Days over which a habit is a mean, later ones counting more: whoever does a little more every day does not get a
+/// habit of it.
+pub const HABIT_SPAN: u32 = 16;
+
+/// A day counts for the habit with at most this many times what the habit was.
+pub const HABIT_GROWTH: u32 = 2;
+
+/// Days of a month on which a user may teach the org a count above its quantile. Beyond, their days count as the
+/// quantile, so that no single user moves it, however slowly.
+pub const HIGH_DAYS_MAX: u8 = 3;
+
+/// An org that has taught enough does not learn from users who are younger than this: a flood of new ones moves nothing.
+pub const USER_NEW: Span = Span::from_days(3);
+
 /// A case closes after this long without evidence.
 pub const CASE_QUIET: Span = Span::from_hours(1);
 
@@ -91,6 +105,9 @@ pub const THRESHOLD_DELAY: Span = Span::from_hours(1);
 
 /// Samples at which an org's own quantile weighs as much as the platform's prior: a small team for a month.
 pub const PRIOR_SAMPLES: u64 = 200;
+
+/// Samples from which on a class of hours has a threshold of its own: five of them lie above the quantile.
+pub const HOURS_SAMPLES: u64 = 500;
 
 /// The quantile of one person's daily peak that thresholds start from, in thousandths.
 pub const QUANTILE_PERMILLE: u64 = 990;

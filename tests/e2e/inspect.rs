@@ -82,7 +82,7 @@ fn what_is_held_of_a_user_is_shown_and_compared() {
     let before = "before";
     aerie(&["snapshots", "save", before, "--data-dir", &config.data_dir.display().to_string()]).done();
     let detect = &shown["detect"];
-    assert_eq!(detect["downloads"]["last_hour"], 3, "{detect}");
+    assert_eq!(detect["volumes"]["file_downloads_1h"]["last_hour"], 3, "{detect}");
     assert_eq!(detect["recent_ids"], 4, "{detect}");
     assert_eq!(detect["sessions"].as_object().map(|sessions| sessions.len()), Some(2), "{detect}");
     let cases: Vec<&Value> = detect["cases"].as_object().expect("cases").values().collect();
@@ -111,7 +111,7 @@ fn what_is_held_of_a_user_is_shown_and_compared() {
         let found = all.iter().find(|change| change["path"] == path);
         found.map(|change| (change["before"].clone(), change["after"].clone()))
     };
-    assert_eq!(of("/detect/downloads/last_hour"), Some((3.into(), 5.into())), "{changes}");
+    assert_eq!(of("/detect/volumes/file_downloads_1h/last_hour"), Some((3.into(), 5.into())), "{changes}");
     assert_eq!(of("/detect/recent_ids"), Some((4.into(), 6.into())), "{changes}");
     assert_eq!(of("/decide/answered_us"), None, "{changes}");
     assert_eq!(user(config, "U1", &["--at", before])["detect"], shown["detect"], "an older one is as it was");

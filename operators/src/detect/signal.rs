@@ -2,6 +2,7 @@
 //! is, and its evidence for people, which is written only when an anomaly is raised.
 
 use super::volume::Rule;
+use crate::baseline::Class;
 use crate::model::anomaly::Evidence;
 use crate::model::event::EventText;
 use crate::model::reason::Reason;
@@ -79,19 +80,20 @@ pub struct Bar {
 pub enum BarSource {
     /// The platform's prior: the org has taught nothing yet.
     Prior,
-    /// The org's own distribution.
-    Org,
+    /// The org's own distribution, in these hours.
+    Org(Class),
     /// The user's own habit, within the org's cap.
     Habit,
 }
 
 impl BarSource {
-    /// The name as it stands in evidence.
-    pub fn name(self) -> &'static str {
+    /// The name as it stands in evidence: `org`, or `org:` and the hours that the threshold is of.
+    pub fn name(self) -> String {
         match self {
-            BarSource::Prior => "prior",
-            BarSource::Org => "org",
-            BarSource::Habit => "habit",
+            BarSource::Prior => "prior".to_owned(),
+            BarSource::Org(Class::ALL_HOURS) => "org".to_owned(),
+            BarSource::Org(hours) => format!("org:{}", hours.name()),
+            BarSource::Habit => "habit".to_owned(),
         }
     }
 }
@@ -144,7 +146,7 @@ impl Signal {
                 changed.map(|(_, metric, value)| blank(metric, value, "unchanged".to_owned(), "session")).collect()
             }
             Signal::Volume(rule, Excess { count, start, end, bar }) => {
-                let one = blank(rule.metric.name(), count.to_string(), bar.value.to_string(), bar.source.name());
+                let one = blank(rule.metric.name(), count.to_string(), bar.value.to_string(), &bar.source.name());
                 let samples = Some(bar.samples);
                 vec![Evidence { samples, window_start: Some(start), window_end: Some(end), ..one }]
             }

@@ -73,7 +73,7 @@ impl UserState {
 
 impl Row for UserState {
     const TYPE: u16 = 20;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     const TTL: Option<Span> = Some(USER_IDLE);
 
     fn weight(&self) -> usize {

@@ -10,8 +10,9 @@
 //! those sessions. Else the user who signs in again after a reset would be over the bar with one file. Events from
 //! trusted networks count for the org's distribution but are never held against the user.
 //!
-//! A user's highest count of the day is their sample for the org's distribution. The day's sample is taken back when a
-//! case opens, when events came through Tor, or when the user is not to be learned from. Bounded by [`RING_MAX`].
+//! A user's highest count of the day, and of the quarter of the day, are their samples for the org's distributions. They
+//! are taken back when a case opens, when events came through Tor, or when the user is not to be learned from. Once an
+//! org has taught enough, a user raises its quantile on [`HIGH_DAYS_MAX`] days of a month only. Bounded by [`RING_MAX`].
 //!
 //! Example: bar 200; 201 files between 12:00 and 12:59 raise at the 201st; 100 at 12:00 and 101 at 13:00 do not.
 
@@ -21,9 +22,12 @@ use super::signal::{Bar, BarSource, Excess, Signal};
 use super::{
     excessive_downloads, excessive_file_shares, search_volume, unexpected_api_call_volume, unexpected_message_deletion,
 };
-use crate::baseline::Metric;
 use crate::baseline::buckets::bucket;
-use crate::limits::{HABIT_CAP, HABIT_DAYS, RING_MAX, RING_MINUTES, WINDOW_MINUTES};
+use crate::baseline::{Class, Metric, quarter};
+use crate::limits::{
+    BASELINE_DAYS, HABIT_CAP, HABIT_DAYS, HABIT_GROWTH, HABIT_SPAN, HIGH_DAYS_MAX, RING_MAX, RING_MINUTES,
+    WINDOW_MINUTES,
+};
 use crate::model::event::Action;
 use crate::model::reason::Reason;
 use engine::time::{Micros, Span};
@@ -87,8 +91,10 @@ impl Volumes {
 pub struct Volume {
     #[serde(with = "super::short")]
     ring: Vec<Slot>,
-    sample: Sample,
+    day: Sample,
+    quarter: Sample,
     habit: Habit,
+    high: HighDays,
 }
 
 /// Events of one session in one minute.
@@ -105,22 +111,31 @@ type Source = u32;
 const TRUSTED: Source = u32::MAX;
 const MIXED: Source = u32::MAX - 1;
 
-/// The user's sample of a day for the org's distribution.
+/// The user's sample of a day, or of a quarter of it, for the org's distribution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Sample {
-    day: u16,
+    /// Which day or quarter, since 1970.
+    number: u32,
     peak: u32,
     /// The histogram bucket that was reported.
     bucket: Option<u16>,
-    /// Nothing is learned from this day any more.
+    /// Nothing is learned from it any more.
     spoiled: bool,
 }
 
-/// The user's usual peak: an exponential mean of daily peaks with weight 1/4, in sixteenths.
+/// The user's usual peak: the mean of daily peaks, later ones with weight 1/[`HABIT_SPAN`], in sixteenths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Habit {
     peak: u32,
     days: u8,
+}
+
+/// On how many days since one the user was above the org's quantile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct HighDays {
+    since: u16,
+    last: u16,
+    count: u8,
 }
 
 /// An event that counts.
@@ -136,9 +151,22 @@ pub struct Count {
     pub learned: bool,
 }
 
+/// What a user may teach the org.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teaches {
+    /// The org has taught little so far.
+    Anything,
+    /// The org's quantile, and more on a few days only.
+    Usual(u64),
+    /// The user has only just come.
+    Nothing,
+}
+
 /// How a sample changed its histogram bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moved {
+    /// Of which hours.
+    pub class: Class,
     /// Day of the sample.
     pub day: u16,
     /// Bucket before.
@@ -182,23 +210,34 @@ impl Volume {
         Bar { value: usual.min(org.value.saturating_mul(HABIT_CAP)), source: BarSource::Habit, ..org }
     }
 
-    /// Takes the event that was just counted into the day's sample. `spoiled`: nothing is to be learned of this day.
-    pub fn learn(&mut self, counted: &Count, spoiled: bool) -> Option<Moved> {
-        let today = day(counted.time);
-        if today < self.sample.day {
-            return None;
+    /// Takes the event that was just counted into the samples of its day and quarter. `spoiled`: nothing is to be
+    /// learned of them, neither the user's habit nor by the org.
+    pub fn learn(&mut self, counted: &Count, spoiled: bool, teaches: Teaches) -> impl Iterator<Item = Moved> + use<> {
+        let (today, quarter) = (day(counted.time), quarter(counted.time));
+        if u32::from(today) > self.day.number {
+            self.habit.close_day(&self.day);
         }
-        if today > self.sample.day {
-            self.habit.close_day(&self.sample);
-            self.sample = Sample { day: today, ..Sample::default() };
-        }
-        self.sample.spoiled |= spoiled || !counted.learned;
+        let spoiled = spoiled || !counted.learned;
         let (peak, _) = self.fullest((counted.time.0 / MINUTE.0) as u32, |_| true);
-        self.sample.peak = self.sample.peak.max(u32::try_from(peak).unwrap_or(u32::MAX));
-        let from = self.sample.bucket;
-        let to = (!self.sample.spoiled).then(|| bucket(self.sample.peak));
-        self.sample.bucket = to;
-        (from != to).then_some(Moved { day: today, from, to })
+        let peak = u32::try_from(peak).unwrap_or(u32::MAX);
+        let most = self.most(today, peak, teaches);
+        let of_day = self.day.take(today.into(), peak, most, spoiled);
+        let of_quarter = self.quarter.take(quarter, peak, most, spoiled);
+        let moved = |class, change: Option<_>| change.map(|(from, to)| Moved { class, day: today, from, to });
+        [moved(Class::ALL_HOURS, of_day), moved(Class::of_quarter(quarter), of_quarter)].into_iter().flatten()
+    }
+
+    /// The most that today may teach the org, if anything, now that the user has come to `peak`.
+    fn most(&mut self, today: u16, peak: u32, teaches: Teaches) -> Option<u32> {
+        let usual = match teaches {
+            Teaches::Nothing => return None,
+            Teaches::Anything => return Some(u32::MAX),
+            Teaches::Usual(usual) => u32::try_from(usual).unwrap_or(u32::MAX),
+        };
+        if peak > usual {
+            self.high.note(today);
+        }
+        Some(if self.high.count > HIGH_DAYS_MAX { usual } else { u32::MAX })
     }
 
     /// What was counted, for people: the window that ends at `now`, the day's sample and the habit.
@@ -215,9 +254,10 @@ impl Volume {
             "last_hour": sum(&counted),
             "last_hour_trusted": sum(&trusted),
             "by_minute_us": by_minute,
-            "day_us": u64::from(self.sample.day) * Span::from_days(1).0,
-            "day_peak": self.sample.peak,
-            "day_spoiled": self.sample.spoiled,
+            "day_us": u64::from(self.day.number) * Span::from_days(1).0,
+            "day_peak": self.day.peak,
+            "day_spoiled": self.day.spoiled,
+            "high_days": self.high.count,
             "habit_peak": f64::from(self.habit.peak) / 16.0,
             "habit_days": self.habit.days,
         })
@@ -277,13 +317,44 @@ pub fn origin(session: Print) -> Source {
     session.0.min(MIXED - 1)
 }
 
+impl Sample {
+    /// Takes up a peak, of which at most `most` is learned, if anything. Returns the bucket before and after, if that changed.
+    fn take(&mut self, number: u32, peak: u32, most: Option<u32>, spoiled: bool) -> Option<(Option<u16>, Option<u16>)> {
+        if number < self.number {
+            return None;
+        }
+        if number > self.number {
+            *self = Sample { number, ..Sample::default() };
+        }
+        self.spoiled |= spoiled;
+        self.peak = self.peak.max(peak);
+        let from = self.bucket;
+        self.bucket = most.filter(|_| !self.spoiled).map(|most| bucket(self.peak.min(most)));
+        (from != self.bucket).then_some((from, self.bucket))
+    }
+}
+
 impl Habit {
-    fn close_day(&mut self, sample: &Sample) {
-        if sample.spoiled || sample.peak == 0 {
+    fn close_day(&mut self, day: &Sample) {
+        if day.spoiled || day.peak == 0 {
             return;
         }
-        let peak = sample.peak.min(u32::MAX / 16) * 16;
-        self.peak = if self.days == 0 { peak } else { self.peak - self.peak / 4 + peak / 4 };
+        let peak = day.peak.min(u32::MAX / 64) * 16;
+        let weight = HABIT_SPAN.min(u32::from(self.days) + 1);
+        let counted = if self.days == 0 { peak } else { peak.min(self.peak.saturating_mul(HABIT_GROWTH)) };
+        self.peak = (self.peak * (weight - 1) + counted) / weight;
         self.days = self.days.saturating_add(1);
+    }
+}
+
+impl HighDays {
+    fn note(&mut self, today: u16) {
+        if u32::from(today) >= u32::from(self.since) + BASELINE_DAYS {
+            *self = HighDays { since: today, last: 0, count: 0 };
+        }
+        if today > self.last {
+            self.last = today;
+            self.count = self.count.saturating_add(1);
+        }
     }
 }

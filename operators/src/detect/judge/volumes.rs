@@ -5,10 +5,10 @@ use super::super::client::Print;
 use super::super::record::DetectOut;
 use super::super::signal::{Bar, BarSource, Signal};
 use super::super::state::UserState;
-use super::super::volume::{Count, RULES, Rule, origin};
+use super::super::volume::{Count, Moved, RULES, Rule, Teaches, origin};
 use super::Judge;
-use crate::baseline::{Class, Move, Subject};
-use crate::limits::PRIOR_SAMPLES;
+use crate::baseline::{Class, Move, Subject, quarter};
+use crate::limits::{PRIOR_SAMPLES, USER_NEW};
 use crate::model::event::KeyKind;
 
 impl Judge<'_> {
@@ -29,11 +29,7 @@ impl Judge<'_> {
 
     fn volume(&mut self, rule: &'static Rule) -> Option<Signal> {
         let counted = self.count_for(rule);
-        let taught = self.org().and_then(|org| org.taught(subject(rule)));
-        let bar = taught.map_or(
-            Bar { value: self.settings.volumes.of(rule.metric).untaught(), source: BarSource::Prior, samples: 0 },
-            |taught| Bar { value: taught.value, source: BarSource::Org, samples: taught.samples },
-        );
+        let bar = self.bar(rule);
         let UserState { volumes, cases, .. } = &mut *self.state;
         let volume = volumes.get_or_insert_default().open(rule.metric);
         let bar = volume.bar(bar);
@@ -42,6 +38,22 @@ impl Judge<'_> {
             cases.as_ref().is_some_and(|cases| cases.has(rule.reason, of_slot))
         };
         volume.check(rule, &counted, has_case, bar)
+    }
+
+    /// The org's bar at the hours of the event, before the user's own habit.
+    fn bar(&self, rule: &Rule) -> Bar {
+        let hours = Class::of_quarter(quarter(self.event.time));
+        let of = |class| self.org().and_then(|org| org.taught(Subject { metric: rule.metric, class }));
+        match of(hours).or_else(|| of(Class::ALL_HOURS)) {
+            Some(taught) => {
+                let source = BarSource::Org(taught.subject.class);
+                Bar { value: taught.value, source, samples: taught.samples }
+            }
+            None => {
+                let value = self.settings.volumes.of(rule.metric).untaught();
+                Bar { value, source: BarSource::Prior, samples: 0 }
+            }
+        }
     }
 
     fn count_for(&self, rule: &Rule) -> Count {
@@ -63,24 +75,25 @@ impl Judge<'_> {
     fn learn_volume(&mut self, rule: &'static Rule) {
         let counted = self.count_for(rule);
         let has_case = |cases: &Cases| cases.has(rule.reason, |_| true);
+        let teaches = self.teaches(rule);
         // An org that has taught little may be one where such counts are usual: left out from the start, they would
         // never be learned, and its heaviest users would be anomalous for good.
-        let taught = self.org().and_then(|org| org.taught(subject(rule))).map_or(0, |taught| taught.samples);
-        let spoiled = taught >= PRIOR_SAMPLES && self.state.cases.as_deref().is_some_and(has_case);
-        let volumes = self.state.volumes.as_mut();
-        if let Some(moved) = volumes.and_then(|volumes| volumes.open(rule.metric).learn(&counted, spoiled)) {
-            (self.emit)(DetectOut::Move(Move {
-                at: self.event.at,
-                org: self.event.names().0.to_owned(),
-                subject: subject(rule),
-                day: moved.day,
-                from: moved.from,
-                to: moved.to,
-            }));
+        let spoiled = teaches != Teaches::Anything && self.state.cases.as_deref().is_some_and(has_case);
+        let Some(volumes) = self.state.volumes.as_mut() else { return };
+        for Moved { class, day, from, to } in volumes.open(rule.metric).learn(&counted, spoiled, teaches) {
+            let (at, org) = (self.event.at, self.event.names().0.to_owned());
+            let subject = Subject { metric: rule.metric, class };
+            (self.emit)(DetectOut::Move(Move { at, org, subject, day, from, to }));
         }
     }
-}
 
-fn subject(rule: &Rule) -> Subject {
-    Subject { metric: rule.metric, class: Class::ALL_HOURS }
+    fn teaches(&self, rule: &Rule) -> Teaches {
+        let taught = self.org().and_then(|org| org.taught(Subject { metric: rule.metric, class: Class::ALL_HOURS }));
+        let Some(taught) = taught.filter(|taught| taught.samples >= PRIOR_SAMPLES) else { return Teaches::Anything };
+        let is_new = self.state.first_seen.is_none_or(|first| self.event.at.since(first) < USER_NEW);
+        match is_new {
+            true => Teaches::Nothing,
+            false => Teaches::Usual(self.settings.volumes.of(rule.metric).quantile_of(taught.value)),
+        }
+    }
 }

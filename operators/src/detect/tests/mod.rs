@@ -3,6 +3,7 @@
 mod bounds;
 mod oracles;
 mod scenarios;
+mod volumes;
 
 use super::judge::Judge;
 use super::record::{DetectOut, Standing};
@@ -251,9 +252,16 @@ impl World {
         closings
     }
 
+    /// How the samples of whole days moved.
     fn moves(&self) -> Vec<(Option<u16>, Option<u16>)> {
-        let moved =
-            |out: &DetectOut| if let DetectOut::Move(Move { from, to, .. }) = out { Some((*from, *to)) } else { None };
+        self.moves_of(Class::ALL_HOURS)
+    }
+
+    fn moves_of(&self, class: Class) -> Vec<(Option<u16>, Option<u16>)> {
+        let moved = |out: &DetectOut| match out {
+            DetectOut::Move(Move { subject, from, to, .. }) if subject.class == class => Some((*from, *to)),
+            _ => None,
+        };
         self.out.iter().filter_map(moved).collect()
     }
 

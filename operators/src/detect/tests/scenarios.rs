@@ -229,12 +229,13 @@ fn taught(value: u64, samples: u64) -> Threshold {
 }
 
 fn bar(value: u64) -> crate::detect::signal::Bar {
-    crate::detect::signal::Bar { value, source: crate::detect::signal::BarSource::Org, samples: 1 }
+    crate::detect::signal::Bar { value, source: crate::detect::signal::BarSource::Org(Class::ALL_HOURS), samples: 1 }
 }
 
 #[test]
 fn the_days_sample_moves_up_and_is_taken_back_with_a_case() {
     let mut world = World::new();
+    world.state.first_seen = Some(Micros::ZERO);
     world.references.threshold(taught(10, PRIOR_SAMPLES));
     world.run((0..3).map(|n| download(n, n * 4_000)));
     assert_eq!(world.moves(), [(None, Some(1))]);
