@@ -89,6 +89,7 @@ impl Volumes {
 /// What is remembered of one metric of a user.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Volume {
+    /// In the order of minutes.
     #[serde(with = "super::short")]
     ring: Vec<Slot>,
     day: Sample,
@@ -265,7 +266,8 @@ impl Volume {
 
     fn count(&mut self, minute: u32, source: Source) {
         let newest = self.ring.last().map_or(minute, |slot| slot.minute.max(minute));
-        self.ring.retain(|slot| slot.minute + RING_MINUTES > newest);
+        let passed = self.ring.partition_point(|slot| slot.minute + RING_MINUTES <= newest);
+        self.ring.drain(..passed);
         let slot = self.ring.iter_mut().rfind(|slot| slot.minute == minute && slot.source == source);
         if let Some(slot) = slot {
             slot.count += 1;
@@ -294,15 +296,15 @@ impl Volume {
     /// The highest count in a window that holds `minute` and ends with a minute in which something counted, and that
     /// last minute.
     fn fullest(&self, minute: u32, held: impl Fn(&Slot) -> bool) -> (u64, u32) {
-        let ends =
-            self.ring.iter().map(|slot| slot.minute).filter(|end| (minute..minute + WINDOW_MINUTES).contains(end));
+        let ends = &self.ring[self.ring.partition_point(|slot| slot.minute < minute)..];
         let mut best = (0, minute);
-        let mut judged = None;
-        for end in ends {
-            if judged.replace(end) == Some(end) {
-                continue;
+        for ends_there in ends.chunk_by(|a, b| a.minute == b.minute) {
+            let end = ends_there[0].minute;
+            if end >= minute + WINDOW_MINUTES {
+                break;
             }
-            let within = self.ring.iter().filter(|slot| slot.minute <= end && slot.minute + WINDOW_MINUTES > end);
+            let start = self.ring.partition_point(|slot| slot.minute + WINDOW_MINUTES <= end);
+            let within = self.ring[start..].iter().take_while(|slot| slot.minute <= end);
             let count = within.filter(|slot| held(slot)).map(|slot| u64::from(slot.count)).sum();
             if count > best.0 {
                 best = (count, end);
