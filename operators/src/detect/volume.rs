@@ -12,9 +12,13 @@
 //!
 //! A user's highest count of the day, and of the quarter of the day, are their samples for the org's distributions. They
 //! are taken back when a case opens, when events came through Tor, or when the user is not to be learned from. Once an
-//! org has taught enough, a user raises its quantile on [`HIGH_DAYS_MAX`] days of a month only. Bounded by [`RING_MAX`].
+//! org has taught enough, a user raises its quantile on [`HIGH_DAYS_MAX`] days of a month only. Bounded by [`crate::limits::RING_MAX`].
 //!
 //! Example: bar 200; 201 files between 12:00 and 12:59 raise at the 201st; 100 at 12:00 and 101 at 13:00 do not.
+
+mod ring;
+
+pub use ring::origin;
 
 use super::client::Print;
 use super::marks::day;
@@ -24,13 +28,11 @@ use super::{
 };
 use crate::baseline::buckets::bucket;
 use crate::baseline::{Class, Metric, quarter};
-use crate::limits::{
-    BASELINE_DAYS, HABIT_CAP, HABIT_DAYS, HABIT_GROWTH, HABIT_SPAN, HIGH_DAYS_MAX, RING_MAX, RING_MINUTES,
-    WINDOW_MINUTES,
-};
+use crate::limits::{BASELINE_DAYS, HABIT_CAP, HABIT_DAYS, HABIT_GROWTH, HABIT_SPAN, HIGH_DAYS_MAX, WINDOW_MINUTES};
 use crate::model::event::Action;
 use crate::model::reason::Reason;
 use engine::time::{Micros, Span};
+use ring::{Ring, Slot, Source, TRUSTED};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -81,7 +83,7 @@ impl Volumes {
 
     /// Roughly the bytes on the heap.
     pub fn weight(&self) -> usize {
-        let rings: usize = self.0.iter().map(|(_, volume)| volume.ring.capacity() * size_of::<Slot>()).sum();
+        let rings: usize = self.0.iter().map(|(_, volume)| volume.ring.weight()).sum();
         self.0.capacity() * size_of::<(Metric, Volume)>() + rings
     }
 }
@@ -89,28 +91,12 @@ impl Volumes {
 /// What is remembered of one metric of a user.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Volume {
-    /// In the order of minutes.
-    #[serde(with = "super::short")]
-    ring: Vec<Slot>,
+    ring: Ring,
     day: Sample,
     quarter: Sample,
     habit: Habit,
     high: HighDays,
 }
-
-/// Events of one session in one minute.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Slot {
-    minute: u32,
-    source: Source,
-    count: u32,
-}
-
-/// Whose events a slot holds: zero for no session, else a session's print, or one of the two below.
-type Source = u32;
-
-const TRUSTED: Source = u32::MAX;
-const MIXED: Source = u32::MAX - 1;
 
 /// The user's sample of a day, or of a quarter of it, for the org's distribution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -189,12 +175,12 @@ impl Volume {
     ) -> Option<Signal> {
         let minute = (counted.time.0 / MINUTE.0) as u32;
         let own = origin(counted.session);
-        self.count(minute, if counted.trusted { TRUSTED } else { own });
+        self.ring.count(minute, if counted.trusted { TRUSTED } else { own });
         let held = |slot: &Slot| match slot.source {
             TRUSTED => counted.trusted,
             other => other == own || !has_case(other),
         };
-        let (count, end) = self.fullest(minute, held);
+        let (count, end) = self.ring.fullest(minute, held);
         (count > bar.value).then(|| {
             let end = Micros(u64::from(end + 1) * MINUTE.0);
             let start = end.minus(Span(u64::from(WINDOW_MINUTES) * MINUTE.0));
@@ -219,7 +205,7 @@ impl Volume {
             self.habit.close_day(&self.day);
         }
         let spoiled = spoiled || !counted.learned;
-        let (peak, _) = self.fullest((counted.time.0 / MINUTE.0) as u32, |_| true);
+        let (peak, _) = self.ring.fullest((counted.time.0 / MINUTE.0) as u32, |_| true);
         let peak = u32::try_from(peak).unwrap_or(u32::MAX);
         let most = self.most(today, peak, teaches);
         let of_day = self.day.take(today.into(), peak, most, spoiled);
@@ -244,16 +230,13 @@ impl Volume {
     /// What was counted, for people: the window that ends at `now`, the day's sample and the habit.
     fn view(&self, now: Micros) -> Value {
         let minute = (now.0 / MINUTE.0) as u32;
-        let within = self.ring.iter().filter(|slot| slot.minute <= minute && slot.minute + WINDOW_MINUTES > minute);
-        let (trusted, counted): (Vec<&Slot>, Vec<&Slot>) = within.partition(|slot| slot.source == TRUSTED);
-        let sum = |slots: &[&Slot]| slots.iter().map(|slot| u64::from(slot.count)).sum::<u64>();
-        let by_minute: BTreeMap<String, u64> = self.ring.iter().fold(BTreeMap::new(), |mut minutes, slot| {
-            *minutes.entry((u64::from(slot.minute) * MINUTE.0).to_string()).or_default() += u64::from(slot.count);
-            minutes
-        });
+        let (counted, trusted) = self.ring.last_hour(minute);
+        let by_minute = self.ring.by_minute().into_iter();
+        let by_minute: BTreeMap<String, u64> =
+            by_minute.map(|(minute, count)| ((u64::from(minute) * MINUTE.0).to_string(), count)).collect();
         json!({
-            "last_hour": sum(&counted),
-            "last_hour_trusted": sum(&trusted),
+            "last_hour": counted,
+            "last_hour_trusted": trusted,
             "by_minute_us": by_minute,
             "day_us": u64::from(self.day.number) * Span::from_days(1).0,
             "day_peak": self.day.peak,
@@ -263,60 +246,6 @@ impl Volume {
             "habit_days": self.habit.days,
         })
     }
-
-    fn count(&mut self, minute: u32, source: Source) {
-        let newest = self.ring.last().map_or(minute, |slot| slot.minute.max(minute));
-        let passed = self.ring.partition_point(|slot| slot.minute + RING_MINUTES <= newest);
-        self.ring.drain(..passed);
-        let slot = self.ring.iter_mut().rfind(|slot| slot.minute == minute && slot.source == source);
-        if let Some(slot) = slot {
-            slot.count += 1;
-            return;
-        }
-        if self.ring.len() >= RING_MAX {
-            self.mix();
-        }
-        let place = self.ring.partition_point(|slot| slot.minute <= minute);
-        self.ring.insert(place, Slot { minute, source, count: 1 });
-    }
-
-    /// Counts the sessions of each minute together; what is left is at most two slots a minute.
-    fn mix(&mut self) {
-        let mut mixed: Vec<Slot> = Vec::with_capacity(RING_MAX);
-        for slot in self.ring.drain(..) {
-            let source = if slot.source == TRUSTED { TRUSTED } else { MIXED };
-            match mixed.iter_mut().rev().take(2).find(|other| other.minute == slot.minute && other.source == source) {
-                Some(other) => other.count += slot.count,
-                None => mixed.push(Slot { source, ..slot }),
-            }
-        }
-        self.ring = mixed;
-    }
-
-    /// The highest count in a window that holds `minute` and ends with a minute in which something counted, and that
-    /// last minute.
-    fn fullest(&self, minute: u32, held: impl Fn(&Slot) -> bool) -> (u64, u32) {
-        let ends = &self.ring[self.ring.partition_point(|slot| slot.minute < minute)..];
-        let mut best = (0, minute);
-        for ends_there in ends.chunk_by(|a, b| a.minute == b.minute) {
-            let end = ends_there[0].minute;
-            if end >= minute + WINDOW_MINUTES {
-                break;
-            }
-            let start = self.ring.partition_point(|slot| slot.minute + WINDOW_MINUTES <= end);
-            let within = self.ring[start..].iter().take_while(|slot| slot.minute <= end);
-            let count = within.filter(|slot| held(slot)).map(|slot| u64::from(slot.count)).sum();
-            if count > best.0 {
-                best = (count, end);
-            }
-        }
-        best
-    }
-}
-
-/// The source that stands for a session.
-pub fn origin(session: Print) -> Source {
-    session.0.min(MIXED - 1)
 }
 
 impl Sample {
