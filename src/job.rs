@@ -19,7 +19,7 @@ use operators::decode::source::{DEAD_LETTER, LATE, PartitionDecoder, late_applie
 use operators::decode::{EventDecoder, WorkspaceDirectory, read_text};
 use operators::detect::record::{DetectOut, DetectRecord, Directory, UserChange};
 use operators::detect::{Detect, DetectSettings};
-use operators::model::anomaly::{Anomaly, CaseClosed};
+use operators::model::anomaly::{Active, Anomaly, CaseClosed};
 use operators::model::control::ControlRecord;
 use operators::model::decision::Decision;
 use operators::policy::{self, Exemption};
@@ -88,7 +88,7 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
         Input::Broadcast(thresholds),
     ];
     let detect = Detect::new(parts.detection, read_text);
-    let [anomalies, closed, moves, late, _active] =
+    let [anomalies, closed, moves, late, active] =
         ports(flow.keyed(DETECT, detect, &parts.rocks, detect_rows, inputs)?)?;
 
     let moves = moves.flat_map(|out| match out {
@@ -106,6 +106,7 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
     let inputs = vec![
         Input::Keyed(policy.decide),
         Input::Broadcast(policy.decide_global),
+        Input::Keyed(active.flat_map(self::active).map(DecideRecord::from)),
         Input::Keyed(anomalies.flat_map(anomaly).map(DecideRecord::from)),
     ];
     let decide = Decide::new(parts.shadow);
@@ -150,6 +151,13 @@ fn exemption(exemption: Exemption) -> DetectRecord {
 fn anomaly(out: DetectOut) -> Option<Anomaly> {
     match out {
         DetectOut::Anomaly(anomaly) => Some(*anomaly),
+        _ => None,
+    }
+}
+
+fn active(out: DetectOut) -> Option<Active> {
+    match out {
+        DetectOut::Active(active) => Some(active),
         _ => None,
     }
 }

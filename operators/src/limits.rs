@@ -11,6 +11,31 @@ pub const RECIPIENTS_MAX: usize = 200;
 /// A response to a user counts as recent for this long: within it the next one is not the first.
 pub const RESPONSE_RECENT: Span = Span::from_hours(24);
 
+/// By marks of their own, a person is signed out at most this often within [`RESPONSE_RECENT`].
+pub const RESPONSES_HONEST_MAX: usize = 3;
+
+/// How long an honest person is left in peace after the first response, and after the second.
+pub const HOLD_OFFS: [Span; RESPONSES_HONEST_MAX - 1] = [Span::from_mins(10), Span::from_hours(1)];
+
+/// By a stranger's marks, a person's sessions are ended at most this often within [`RESPONSE_RECENT`]: enough to outlast
+/// a script, too few to hammer on whatever ends sessions.
+pub const RESPONSES_PERSISTING_MAX: usize = 10;
+
+/// The window of the blast-radius limit.
+pub const RADIUS_WINDOW: Span = Span::from_hours(1);
+
+/// In any org, so many people may be answered within [`RADIUS_WINDOW`].
+pub const RADIUS_USERS: u64 = 10;
+
+/// And in a large one, so many of a thousand who were active within [`ACTIVE_HOURS`].
+pub const RADIUS_PERMILLE: u64 = 50;
+
+/// Hours for which a person counts as active.
+pub const ACTIVE_HOURS: u32 = 24;
+
+/// From this age on a person counts as active, so that made-up ones do not widen the blast radius.
+pub const ACTIVE_AGE: Span = Span::from_hours(24);
+
 /// Longest mail address that is used (RFC 5321 section 4.5.3.1.3, a path without its brackets).
 pub const ADDRESS_BYTES_MAX: usize = 254;
 

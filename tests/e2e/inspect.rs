@@ -94,7 +94,7 @@ fn what_is_held_of_a_user_is_shown_and_compared() {
     let bar = json!({"value": 100, "source": "prior", "samples": 0});
     assert_eq!(shown["thresholds"]["in_force"]["file_downloads_1h"], bar);
     assert_eq!(shown["decide"]["directory"]["email"], "u1@example.com");
-    assert_eq!(shown["decide"]["answered_us"], (start + 40) * 1_000_000);
+    assert_eq!(shown["decide"]["answered_us"], json!([(start + 40) * 1_000_000]));
     assert_eq!(shown["org"]["responses"]["excessive_downloads"]["enabled"], true);
     assert_eq!(shown["recorded"]["decisions"][0]["decision"], "responded");
     assert_eq!(shown["recorded"]["decisions"][0]["anomaly_id"], cases[0]["anomaly_id"]);

@@ -12,13 +12,14 @@ use super::cases::Case;
 use super::client::{Client, Print, is_public, network};
 use super::marks::day;
 use super::recent::Noted;
-use super::record::{Active, DetectOut, Late};
+use super::record::{DetectOut, Late};
 use super::references::{OrgReferences, References};
 use super::session_fingerprint::Sight;
 use super::signal::Signal;
 use super::state::UserState;
 use super::{DetectSettings, Total, tor};
-use crate::model::anomaly::{Anomaly, Evidence, Mark, MarkKind};
+use crate::limits::ACTIVE_AGE;
+use crate::model::anomaly::{Active, Anomaly, Evidence, Mark, MarkKind};
 use crate::model::event::{Action, Event, EventText, KeyKind};
 use crate::model::id::Id;
 use crate::model::reason::Reason;
@@ -89,7 +90,7 @@ impl Judge<'_> {
         if event.kind != KeyKind::User {
             return;
         }
-        let (org, user) = event.names();
+        let org = event.names().0;
         if event.is_late() {
             self.count(Total::Late, 1);
             (self.emit)(DetectOut::Late(Late {
@@ -102,10 +103,10 @@ impl Judge<'_> {
             }));
         }
         let hour = (event.at.0 / Span::from_hours(1).0) as u32;
-        if !event.by_app && hour > self.state.active_hour {
+        let previous = self.state.active_hour;
+        if !event.by_app && hour > previous && event.at.since(first_seen) >= ACTIVE_AGE {
             self.state.active_hour = hour;
-            let active = Active { at: event.at, org: org.to_owned(), user: user.to_owned(), first_seen };
-            (self.emit)(DetectOut::Active(active));
+            (self.emit)(DetectOut::Active(Active { at: event.at, org: org.to_owned(), previous }));
         }
     }
 

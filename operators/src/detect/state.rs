@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 pub struct UserState {
     /// Effective time of the first event, if there was one.
     pub first_seen: Option<Micros>,
-    /// Hour in which the user was last reported as active.
+    /// Hour in which the user was last reported as active, since 1970; zero if never.
     pub active_hour: u32,
     /// What the directory says. Forgotten with the row, after [`USER_IDLE`].
     pub standing: Option<Standing>,

@@ -419,11 +419,13 @@ fn without_tls_the_agents_family_is_the_mark() {
 }
 
 #[test]
-fn a_user_is_active_once_an_hour() {
+fn a_user_is_active_once_an_hour_from_the_second_day_on() {
     let mut world = World::new();
     world.run((0..10).map(|n| act(n, n * 1_200)));
-    let active: Vec<_> =
-        world.out.iter().filter_map(|out| if let DetectOut::Active(a) = out { Some(a) } else { None }).collect();
-    assert_eq!(active.len(), 4);
-    assert!(active.iter().all(|active| active.first_seen == act("", 0).time));
+    assert!(world.out.is_empty());
+    world.run((0..10).map(|n| act(format!("later{n}"), 86_400 + n * 1_200)));
+    let active = world.out.iter().filter_map(|out| if let DetectOut::Active(a) = out { Some(a) } else { None });
+    let hours: Vec<_> = active.map(|active| (active.at.secs() / 3_600, u64::from(active.previous))).collect();
+    let first = NOON / 3_600 + 24;
+    assert_eq!(hours, [(first, 0), (first + 1, first), (first + 2, first + 1), (first + 3, first + 2)]);
 }
