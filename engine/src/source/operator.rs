@@ -3,12 +3,12 @@
 //! sees the sources alone.
 
 use super::Decode;
-use super::journal::Journal;
+use super::journal::{Journal, JournalEntry};
 use super::seat::{Bench, Seat};
 use crate::clock::Clock;
 use crate::coordinator::message::{Activity, Announcement, Answer, Part, Progress};
 use crate::error::Error;
-use crate::fault::{Faults, Planted, Poison};
+use crate::fault::{Faults, Planted, Poison, point};
 use crate::limits::BATCHES_PER_TURN;
 use crate::time::{Micros, Stamp};
 use std::cell::Cell;
@@ -180,7 +180,9 @@ impl<D: Decode> Turn<D> {
         if entries.is_empty() {
             return Ok(());
         }
+        point("source.follow")?;
         self.sources.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&entries)?;
+        point("source.followed")?;
         for seat in &mut self.sources.seats {
             if seat.activity() == Activity::Idle {
                 seat.follow(idle_to);
@@ -206,8 +208,7 @@ impl<D: Decode> Turn<D> {
             let before = (seat.state().position, seat.activity());
             let batch = poison.check(seat.read(self.read_to, &mut bench))?;
             if !batch.judgements.is_empty() {
-                let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
-                poison.check(journal.append(&batch.judgements))?;
+                poison.check(record(&**journal, &batch.judgements))?;
             }
             if before != (seat.state().position, seat.activity()) {
                 return Some(batch);
@@ -258,11 +259,25 @@ impl<D: Decode> Turn<D> {
                 self.snapshots.push((at, id, capability));
                 continue;
             }
-            let partitions = self.sources.seats.iter().map(|seat| (seat.index(), seat.rewind(at))).collect();
-            let operator = self.sources.name.clone();
-            let part = Part { operator, worker: self.worker, files: Vec::new(), totals: Vec::new(), partitions };
-            answers.push((capability, Answer::Part { id, part }));
+            if let Some(part) = self.sources.poison.check(self.part(at)) {
+                answers.push((capability, Answer::Part { id, part }));
+            }
         }
         answers
     }
+
+    /// This worker's part of a snapshot: where each of its partitions is read again.
+    fn part(&self, at: Stamp) -> Result<Part, Error> {
+        point("source.position")?;
+        let partitions = self.sources.seats.iter().map(|seat| (seat.index(), seat.rewind(at))).collect();
+        let operator = self.sources.name.clone();
+        Ok(Part { operator, worker: self.worker, files: Vec::new(), totals: Vec::new(), partitions })
+    }
+}
+
+/// Puts on record that lines stand ahead of the clock, before they are dropped.
+fn record(journal: &Mutex<dyn Journal>, judgements: &[JournalEntry]) -> Result<(), Error> {
+    point("source.judge")?;
+    journal.lock().unwrap_or_else(PoisonError::into_inner).append(judgements)?;
+    point("source.judged")
 }
