@@ -132,30 +132,28 @@ pub fn sources<'s, D: Decode>(
     SourceStreams { records, asides, progress, answers }
 }
 
-/// What the operator remembers from one activation to the next.
-struct Turn<D: Decode> {
+/// What the operator remembers from one activation to the next. `C` is what it answers under.
+struct Turn<D: Decode, C = Capability<Stamp>> {
     worker: usize,
     sources: Sources<D>,
     read_to: Stamp,
-    passed: Stamp,
-    stopped: Option<Capability<Stamp>>,
+    stopped: Option<C>,
     reads: bool,
-    snapshots: Vec<(Stamp, u64, Capability<Stamp>)>,
+    snapshots: Vec<(Stamp, u64, C)>,
     reported: Vec<Option<Progress>>,
 }
 
-impl<D: Decode> Turn<D> {
+impl<D: Decode, C> Turn<D, C> {
     fn new(worker: usize, sources: Sources<D>) -> Self {
         let reported = vec![None; sources.seats.len()];
         let read_to = sources.first_stamp;
-        Turn { worker, sources, read_to, passed: 0, stopped: None, reads: true, snapshots: Vec::new(), reported }
+        Turn { worker, sources, read_to, stopped: None, reads: true, snapshots: Vec::new(), reported }
     }
 
-    fn hear(&mut self, announcement: Announcement, capability: impl FnOnce() -> Capability<Stamp>) {
+    fn hear(&mut self, announcement: Announcement, capability: impl FnOnce() -> C) {
         match announcement {
             Announcement::Advance { read_to, sources, idle_to, .. } => {
                 self.read_to = self.read_to.max(read_to);
-                self.passed = self.passed.max(sources);
                 // The sources may have passed a snapshot that was announced just before this: it still needs its marks.
                 let asked = self.snapshots.iter().map(|(at, ..)| *at).min();
                 let passed = asked.map_or(sources, |at| sources.min(at)).saturating_sub(1);
@@ -247,7 +245,7 @@ impl<D: Decode> Turn<D> {
     }
 
     /// Answers that can be given now.
-    fn answers(&mut self) -> Vec<(Capability<Stamp>, Answer)> {
+    fn answers(&mut self) -> Vec<(C, Answer)> {
         let frontier = self.frontier();
         let mut answers = Vec::new();
         if let Some(capability) = self.stopped.take() {
@@ -281,3 +279,6 @@ fn record(journal: &Mutex<dyn Journal>, judgements: &[JournalEntry]) -> Result<(
     journal.lock().unwrap_or_else(PoisonError::into_inner).append(judgements)?;
     point("source.judged")
 }
+
+#[cfg(test)]
+mod tests;
