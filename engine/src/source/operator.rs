@@ -4,7 +4,7 @@
 
 use super::Decode;
 use super::journal::{Journal, JournalEntry};
-use super::seat::{Bench, Seat};
+use super::seat::{Batch, Bench, Seat};
 use crate::clock::Clock;
 use crate::coordinator::message::{Activity, Announcement, Answer, Part, Progress};
 use crate::error::Error;
@@ -12,6 +12,7 @@ use crate::fault::{Faults, Planted, Poison, point};
 use crate::limits::BATCHES_PER_TURN;
 use crate::time::{Micros, Stamp};
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -141,13 +142,16 @@ struct Turn<D: Decode, C = Capability<Stamp>> {
     reads: bool,
     snapshots: Vec<(Stamp, u64, C)>,
     reported: Vec<Option<Progress>>,
+    /// Batches that came of following, to be sent.
+    released: VecDeque<Batch<D>>,
 }
 
 impl<D: Decode, C> Turn<D, C> {
     fn new(worker: usize, sources: Sources<D>) -> Self {
         let reported = vec![None; sources.seats.len()];
         let read_to = sources.first_stamp;
-        Turn { worker, sources, read_to, stopped: None, reads: true, snapshots: Vec::new(), reported }
+        let (snapshots, released) = (Vec::new(), VecDeque::new());
+        Turn { worker, sources, read_to, stopped: None, reads: true, snapshots, reported, released }
     }
 
     fn hear(&mut self, announcement: Announcement, capability: impl FnOnce() -> C) {
@@ -181,16 +185,19 @@ impl<D: Decode, C> Turn<D, C> {
         point("source.follow")?;
         self.sources.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&entries)?;
         point("source.followed")?;
-        for seat in &mut self.sources.seats {
-            if seat.activity() == Activity::Idle {
-                seat.follow(idle_to);
-            }
+        let Sources { seats, decoder, clock, .. } = &mut self.sources;
+        let mut bench = Bench { decoder, clock, out_of_order: false };
+        for seat in seats.iter_mut().filter(|seat| seat.activity() == Activity::Idle) {
+            self.released.push_back(seat.follow(idle_to, &mut bench));
         }
         Ok(())
     }
 
     /// Reads a batch from the partition that is furthest behind; `None` when none has anything to give.
-    fn read(&mut self) -> Option<super::seat::Batch<D>> {
+    fn read(&mut self) -> Option<Batch<D>> {
+        if let Some(released) = self.released.pop_front() {
+            return Some(released);
+        }
         if !self.reads {
             return None;
         }
@@ -208,7 +215,7 @@ impl<D: Decode, C> Turn<D, C> {
             if !batch.judgements.is_empty() {
                 poison.check(record(&**journal, &batch.judgements))?;
             }
-            if before != (seat.state().position, seat.activity()) {
+            if before != (seat.state().position, seat.activity()) || !batch.is_empty() {
                 return Some(batch);
             }
         }
