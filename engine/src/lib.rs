@@ -12,6 +12,7 @@ pub mod keyed;
 pub mod ledger;
 pub mod limits;
 pub mod metrics;
+pub mod profile;
 pub mod snapshot;
 pub mod source;
 pub mod state;

@@ -3,6 +3,7 @@
 
 use crate::clock::Stopwatch;
 use crate::coordinator::message::Progress;
+use crate::profile::Profile;
 use crate::snapshot::publisher::Published;
 use crate::time::Stamp;
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ struct Inner {
     applied: AtomicU64,
     horizon: AtomicU64,
     snapshots: Mutex<Snapshots>,
+    profile: Profile,
 }
 
 struct PublishedTotals {
@@ -75,6 +77,15 @@ pub struct Spent {
     pub longest: f64,
 }
 
+impl Spent {
+    /// Counts what another has counted.
+    pub fn merge(&mut self, other: Spent) {
+        self.stretches += other.stretches;
+        self.seconds += other.seconds;
+        self.longest = self.longest.max(other.longest);
+    }
+}
+
 /// Time by phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Phases([Spent; Phase::ALL.len()]);
@@ -97,10 +108,7 @@ impl Phases {
     }
 
     fn merge(&mut self, phase: Phase, other: Spent) {
-        let spent = &mut self.0[phase as usize];
-        spent.stretches += other.stretches;
-        spent.seconds += other.seconds;
-        spent.longest = spent.longest.max(other.longest);
+        self.0[phase as usize].merge(other);
     }
 }
 
@@ -218,6 +226,11 @@ impl Status {
         let mut snapshots = lock(&self.0.snapshots);
         snapshots.failed += 1;
         snapshots.failing = Some(why.to_owned());
+    }
+
+    /// Where the workers spend their time, once it is asked for.
+    pub fn profile(&self) -> &Profile {
+        &self.0.profile
     }
 
     /// What is known of snapshots.
