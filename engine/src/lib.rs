@@ -17,4 +17,5 @@ pub mod snapshot;
 pub mod source;
 pub mod state;
 pub mod time;
+pub mod window;
 pub mod writer;

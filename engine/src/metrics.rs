@@ -6,6 +6,7 @@ use crate::coordinator::message::Progress;
 use crate::profile::Profile;
 use crate::snapshot::publisher::Published;
 use crate::time::Stamp;
+use crate::window::Window;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,7 @@ struct Inner {
     horizon: AtomicU64,
     snapshots: Mutex<Snapshots>,
     profile: Profile,
+    window: Window,
 }
 
 struct PublishedTotals {
@@ -231,6 +233,11 @@ impl Status {
     /// Where the workers spend their time, once it is asked for.
     pub fn profile(&self) -> &Profile {
         &self.0.profile
+    }
+
+    /// Where to ask for rows while the job runs, if this process conducts it.
+    pub fn window(&self) -> &Window {
+        &self.0.window
     }
 
     /// What is known of snapshots.

@@ -166,6 +166,7 @@ impl<D: Decode> Turn<D> {
                 }
             }
             Announcement::Snapshot { at, id } => self.snapshots.push((at, id, capability())),
+            Announcement::Look { .. } => {}
             Announcement::Stop => {
                 self.reads = false;
                 self.stopped = Some(capability());
