@@ -1,14 +1,17 @@
 //! How fast is the whole job, from file to audit log, against two ceilings taken in the same run: reading the lines, and
-//! parsing them? `cargo bench --bench throughput [-- EVENTS [ROUNDS]]`
+//! parsing them? And where does the time go? `cargo bench --bench throughput [-- EVENTS [ROUNDS]]`
 //!
-//! Rounds are interleaved, so that what else the machine does falls on all of them alike; ratios are of medians.
+//! Rounds are interleaved, so that what else the machine does falls on all of them alike; ratios are of medians. Where the
+//! time goes is told of runs of their own, whose rate beside the others' shows what the telling costs.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use aerie::run::{Finished, Watch, run};
 use connectors::file::{LineReader, Mode, Read};
+use engine::metrics::Spent;
 use operators::decode::{EventDecoder, WorkspaceDirectory};
 use operators::sample::{Outputs, Plan, generate};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -16,6 +19,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 const BLOCK_BYTES: usize = 1 << 20;
+
+/// What takes less than this share of the time is not told by itself.
+const SMALL: f64 = 0.001;
 
 fn main() {
     let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
@@ -30,18 +36,71 @@ fn main() {
         Loop::new("parse, 1 thread"),
         Loop::new("job, 1 worker"),
         Loop::new("job, 2 workers"),
+        Loop::new("job, 1 worker, told"),
     ];
+    let mut told = Told::default();
     for round in 0..rounds {
         loops[0].take(|| input.files.iter().map(|file| read(file, |_| {})).sum());
         loops[1].take(|| input.parse());
-        loops[2].take(|| input.job(&folder.path().join(format!("one.{round}")), 1));
-        loops[3].take(|| input.job(&folder.path().join(format!("two.{round}")), 2));
+        let data_dir = |name: &str| folder.path().join(format!("{name}.{round}"));
+        loops[2].take(|| input.job(&data_dir("one"), 1, &Watch::default()));
+        loops[3].take(|| input.job(&data_dir("two"), 2, &Watch::default()));
+        loops[4].take(|| told.take(|watch| input.job(&data_dir("told"), 1, watch)));
     }
     let [read, parse, ..] = loops.each_ref().map(Loop::median);
     println!("{:<22} {:>12} {:>10} {:>10}", "loop", "k events/s", "of read", "of parse");
     for timed in &loops {
         let rate = timed.median();
         println!("{:<22} {:>12.0} {:>9.2} {:>10.2}", timed.name, rate / 1e3, rate / read, rate / parse);
+    }
+    told.show(1e9 / read, 1e9 / parse);
+}
+
+/// Where the time of one worker goes, over all rounds.
+#[derive(Default)]
+struct Told {
+    events: u64,
+    seconds: f64,
+    spent: BTreeMap<String, Spent>,
+}
+
+impl Told {
+    fn take(&mut self, run: impl FnOnce(&Watch) -> u64) -> u64 {
+        let watch = Watch::default();
+        watch.status.profile().ask();
+        let start = Instant::now();
+        let events = run(&watch);
+        self.seconds += start.elapsed().as_secs_f64();
+        self.events += events;
+        for (name, spent) in watch.status.profile().spent() {
+            self.spent.entry(name).or_default().merge(spent);
+        }
+        events
+    }
+
+    /// `read` and `parse` are the two ceilings, in nanoseconds per event.
+    fn show(&self, read: f64, parse: f64) {
+        let mut rows: BTreeMap<&str, (f64, u64)> = BTreeMap::new();
+        let mut within = 0.0;
+        for (name, Spent { stretches, seconds, .. }) in &self.spent {
+            let name = if *seconds < self.seconds * SMALL { "(all others)" } else { name };
+            let row = rows.entry(name).or_default();
+            *row = (row.0 + seconds, row.1 + stretches);
+            within += seconds;
+        }
+        rows.insert("(before and after)", (self.seconds - within, 0));
+        let mut rows: Vec<_> = rows.into_iter().collect();
+        rows.sort_by(|(_, (a, _)), (_, (b, _))| b.total_cmp(a));
+        println!("\n{:<22} {:>9} {:>8} {:>10} {:>10}", "1 worker", "seconds", "share", "ns/event", "turns");
+        for (name, (seconds, turns)) in rows {
+            let (share, each) = (100.0 * seconds / self.seconds, seconds * 1e9 / self.events as f64);
+            println!("{name:<22} {seconds:>9.3} {share:>7.2}% {each:>10.1} {turns:>10}");
+        }
+        println!(
+            "sources: read, parse, judge, make records and send them; by the ceilings {read:.0} ns to read a line and {:.0} \
+             to parse it",
+            parse - read
+        );
     }
 }
 
@@ -103,7 +162,7 @@ impl Input {
         self.files.iter().map(|file| read(file, parse)).sum()
     }
 
-    fn job(&self, data_dir: &Path, workers: usize) -> u64 {
+    fn job(&self, data_dir: &Path, workers: usize, watch: &Watch) -> u64 {
         let flags = config::Flags {
             input: self.files.clone(),
             control: vec![self.control.clone()],
@@ -113,7 +172,7 @@ impl Input {
             ..config::Flags::default()
         };
         let job = config::Job::from_flags(flags, Vec::new()).expect("flags that fit");
-        let Finished { totals, .. } = run(&job, &Watch::default()).expect("a job that runs");
+        let Finished { totals, .. } = run(&job, watch).expect("a job that runs");
         assert_eq!(totals.received, self.events);
         totals.received
     }

@@ -1,12 +1,15 @@
 //! What a job holds of one user, and where its sources stand: read from a snapshot and the ledger, without touching
-//! either. Owned here: which rows belong to a user, and what of the record. Not owned here: what is in a row (each has a
-//! view beside it in `operators`) and how it is shown (`cli`).
+//! either, or asked of the job that runs. Owned here: which rows belong to a user, and what of the record. Not owned here:
+//! what is in a row (each has a view beside it in `operators`) and how it is shown (`cli`).
 
+mod live;
+pub(crate) mod running;
 mod standing;
 
+pub use live::{Live, live};
 pub use standing::{Source, Standing};
 
-use crate::job::{DECIDE, DECISIONS, DETECT};
+use crate::job::{DECIDE, DECISIONS, DETECT, THRESHOLDS};
 use crate::replay::difference::{Field, differ};
 use crate::replay::record::entry;
 use crate::run::existing_ledger;
@@ -22,6 +25,7 @@ use engine::state::store::Stores;
 use engine::state::table::Table;
 use engine::state::{Row, RowKey};
 use engine::time::{Micros, Stamp};
+use engine::window::Place;
 use operators::baseline::thresholds::OrgThresholds;
 use operators::baseline::{Class, Metric, Subject, VolumeRules, quarter};
 use operators::decide::record::Address;
@@ -30,7 +34,7 @@ use operators::detect::signal::{Bar, BarSource};
 use operators::detect::state::UserState;
 use operators::model::event::{KeyKind, key_of};
 use operators::model::id::Id;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -55,12 +59,13 @@ pub struct User<'a> {
     pub id: &'a str,
 }
 
-/// What a snapshot holds of a user.
-#[derive(Clone, Debug, Serialize)]
+/// What a job holds of a user, in a snapshot or while it runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Held {
-    /// The snapshot.
-    pub snapshot: u64,
-    /// Its cut, in milliseconds of event time; none at the end of all input.
+    /// The snapshot; none of a job that runs.
+    pub snapshot: Option<u64>,
+    /// Its cut, in milliseconds of event time, or up to where everything shown has been applied; none at the end of all
+    /// input.
     pub cut_ms: Option<Stamp>,
     /// Whether it holds anything of this very user.
     pub known: bool,
@@ -116,29 +121,90 @@ pub fn held(
     })?;
     let now = now(manifest);
     let rocks = RocksStores::new(MEMORY_BYTES);
-    let rows = Rows { restore: &restore, scratch, now };
-    let key = key_of(KeyKind::User, user.org, user.id);
-    let detect: Option<UserState> = rows.read(DETECT, &rocks, RowKey::of(&key))?;
-    let taught: Option<OrgThresholds> = rows.read("thresholds", &MemoryStores, RowKey::of(user.org.as_bytes()))?;
-    let decide: Option<DecideRow> = rows.read(DECIDE, &rocks, Address::user(user.org, user.id).key())?;
-    let org: Option<DecideRow> = rows.read(DECIDE, &rocks, Address::org(user.org).key())?;
-    Ok(Held {
-        snapshot,
-        cut_ms: (manifest.at != Stamp::MAX).then_some(manifest.at),
-        known: detect.is_some() || decide.is_some(),
-        thresholds: thresholds(taught.as_ref(), detect.as_ref(), rules, now),
-        detect: detect.map(|row| row.view(now)),
-        decide: decide.map(|row| row.view()),
-        org: org.map(|row| row.view()),
-    })
+    let fetched = Fetched { restore: &restore, scratch, now };
+    let keys = Keys::of(user);
+    let rows = Rows {
+        detect: fetched.read(DETECT, &rocks, keys.detect())?,
+        taught: fetched.read(THRESHOLDS, &MemoryStores, keys.thresholds())?,
+        decide: fetched.read(DECIDE, &rocks, keys.decide.key())?,
+        org: fetched.read(DECIDE, &rocks, keys.org.key())?,
+    };
+    Ok(rows.held(Some(snapshot), (manifest.at != Stamp::MAX).then_some(manifest.at), now, rules))
+}
+
+/// Names of the rows that belong to a user.
+struct Keys {
+    user: Vec<u8>,
+    thresholds: Vec<u8>,
+    decide: Address,
+    org: Address,
+}
+
+impl Keys {
+    fn of(user: User<'_>) -> Self {
+        Keys {
+            user: key_of(KeyKind::User, user.org, user.id),
+            thresholds: user.org.as_bytes().to_vec(),
+            decide: Address::user(user.org, user.id),
+            org: Address::org(user.org),
+        }
+    }
+
+    fn detect(&self) -> RowKey<'_> {
+        RowKey::of(&self.user)
+    }
+
+    fn thresholds(&self) -> RowKey<'_> {
+        RowKey::of(&self.thresholds)
+    }
+
+    /// Where the rows lie, in the order of the fields of [`Rows`].
+    fn places(&self) -> Vec<Place> {
+        let rows = [
+            (DETECT, self.detect()),
+            (THRESHOLDS, self.thresholds()),
+            (DECIDE, self.decide.key()),
+            (DECIDE, self.org.key()),
+        ];
+        rows.map(|(operator, key)| Place::of(operator, key)).into()
+    }
+}
+
+/// The rows that belong to a user, as far as there are any.
+struct Rows {
+    detect: Option<UserState>,
+    taught: Option<OrgThresholds>,
+    decide: Option<DecideRow>,
+    org: Option<DecideRow>,
+}
+
+impl Rows {
+    /// What they say at the point of time `now`.
+    fn held(self, snapshot: Option<u64>, cut_ms: Option<Stamp>, now: Micros, rules: &VolumeRules) -> Held {
+        let Rows { detect, taught, decide, org } = self;
+        Held {
+            snapshot,
+            cut_ms,
+            known: detect.is_some() || decide.is_some(),
+            thresholds: thresholds(taught.as_ref(), detect.as_ref(), rules, now),
+            detect: detect.map(|row| row.view(now)),
+            decide: decide.map(|row| row.view()),
+            org: org.map(|row| row.view()),
+        }
+    }
 }
 
 /// The point of time that a snapshot shows: its cut, or the newest event once all input has ended.
 fn now(manifest: &Manifest) -> Micros {
     match manifest.at {
         Stamp::MAX => manifest.partitions.values().map(|state| state.judge.newest).max().unwrap_or_default(),
-        at => Micros(Micros::from_stamp(at.saturating_add(1)).0.saturating_sub(1)),
+        at => end_of(at),
     }
+}
+
+/// The last point of time of a stamp.
+fn end_of(stamp: Stamp) -> Micros {
+    Micros(Micros::from_stamp(stamp.saturating_add(1)).0.saturating_sub(1))
 }
 
 /// What the user's counts are held against, and what the org has taught.
@@ -162,14 +228,14 @@ fn thresholds(taught: Option<&OrgThresholds>, user: Option<&UserState>, rules: &
     })
 }
 
-/// Rows of a snapshot that was fetched.
-struct Rows<'a> {
+/// A snapshot that was fetched.
+struct Fetched<'a> {
     restore: &'a Restore,
     scratch: &'a Path,
     now: Micros,
 }
 
-impl Rows<'_> {
+impl Fetched<'_> {
     /// One row of an operator. Only the files that hold the key's group are opened.
     fn read<R: Row>(&self, operator: &str, stores: &dyn Stores, key: RowKey<'_>) -> Result<Option<R>, Error> {
         let group = key.group.0;

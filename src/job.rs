@@ -40,6 +40,8 @@ pub const CLASS_DECISION: u8 = 11;
 pub const DETECT: &str = "detect";
 /// See [`DETECT`].
 pub const DECIDE: &str = "decide";
+/// Name of the operator that holds what an org's counts are held against.
+pub const THRESHOLDS: &str = "thresholds";
 /// See [`DETECT`].
 pub const WRITER: &str = "writer";
 
@@ -100,7 +102,7 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
         ports(flow.keyed("histograms", histograms, &parts.rocks, baseline_rows, vec![Input::Keyed(moves)])?)?;
     let quantiles = vec![Input::Keyed(distribution(deltas))];
     let learned = Thresholds::new(parts.detection.volumes);
-    let [learned] = ports(flow.keyed("thresholds", learned, &MemoryStores, baseline_rows, quantiles)?)?;
+    let [learned] = ports(flow.keyed(THRESHOLDS, learned, &MemoryStores, baseline_rows, quantiles)?)?;
     thresholds_loop.connect(learned.map(DetectRecord::from));
 
     let inputs = vec![

@@ -5,6 +5,7 @@
 
 use crate::execute::{Executor, Signal};
 use crate::input::Input;
+use crate::inspect::running::Note;
 use crate::job::{DECIDE, DETECT, Parts, WRITER, assemble, open_in};
 use crate::member::{self, Member};
 use config::ImportedAnomalies;
@@ -31,6 +32,7 @@ use operators::model::decision::Outcome;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -70,15 +72,19 @@ pub struct Watch {
     pub follows: bool,
     /// Which job it is, once it is known.
     pub job: Arc<OnceLock<Identity>>,
+    /// Where it serves HTTP, if it does.
+    pub http: Arc<OnceLock<SocketAddr>>,
 }
 
 /// Which job runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Its data directory, as the system knows it.
     pub data_dir: PathBuf,
     /// Names of its partitions, by index.
     pub partitions: Vec<String>,
+    /// How the bars of volume rules are made.
+    pub volume_rules: VolumeRules,
 }
 
 /// What a job is doing.
@@ -171,7 +177,9 @@ pub fn run_as(job: &config::Job, watch: &Watch, member: Option<&Member>) -> Resu
 fn lead(job: &config::Job, watch: &Watch, input: &Input, member: Option<&Member>) -> Result<Finished, Error> {
     let _lock = lock(&job.data_dir)?;
     let data_dir = job.data_dir.canonicalize().map_err(Error::io("find", &job.data_dir))?;
-    watch.job.get_or_init(|| Identity { data_dir, partitions: input.names().to_vec() });
+    let _note = watch.http.get().map(|address| Note::leave(&data_dir, *address)).transpose()?;
+    let volume_rules = volume_rules(&job.detect);
+    watch.job.get_or_init(|| Identity { data_dir, partitions: input.names().to_vec(), volume_rules });
     let repository = repository(&job.data_dir, job.snapshots.as_deref())?;
     let fingerprint = input.fingerprint(&repository)?;
     let ledger = job.data_dir.join(LEDGER);

@@ -2,20 +2,23 @@
 //! version. Owned here: the server's thread and its routes. Not owned here: what the figures are (`telemetry`).
 
 use crate::cli::{Failure, tell};
+use crate::inspect;
 use crate::run::{Phase, Watch};
 use crate::telemetry;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::Ordering;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
+use url::form_urlencoded::parse;
 
 /// What to do when the port is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,7 @@ pub fn start(listen: SocketAddr, port: Port, watch: Watch) -> Result<Server, Fai
     let failed = |error| Failure::Failed(format!("cannot serve HTTP on {listen}: {error}"));
     listener.set_nonblocking(true).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    watch.http.get_or_init(|| address);
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)?;
     let (running, ended) = oneshot::channel::<()>();
     let serve = move || {
@@ -75,7 +79,7 @@ fn bind(listen: SocketAddr, port: Port) -> Result<TcpListener, Failure> {
 
 const INDEX: &str = "aerie\n/livez    whether the process answers\n/readyz   whether the job has its state and reads\n\
                      /metrics  figures for Prometheus\n/version  what runs\n\
-                     /api/job  where each source stands\n";
+                     /api/job  where each source stands\n/api/user?org=ORG&user=USER\n          what is held of one user\n";
 
 fn routes(watch: Watch) -> Router {
     Router::new()
@@ -85,6 +89,7 @@ fn routes(watch: Watch) -> Router {
         .route("/metrics", get(metrics))
         .route("/version", get(version))
         .route("/api/job", get(job))
+        .route("/api/user", get(user))
         .with_state(watch)
 }
 
@@ -107,9 +112,27 @@ async fn version() -> Response {
 }
 
 async fn job(State(watch): State<Watch>) -> Response {
-    match serde_json::to_value(crate::inspect::Standing::live(&watch)) {
+    match serde_json::to_value(inspect::Standing::live(&watch)) {
         Ok(body) => json_of(StatusCode::OK, &body),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn user(State(watch): State<Watch>, RawQuery(query): RawQuery) -> Response {
+    let query: BTreeMap<_, _> = parse(query.as_deref().unwrap_or_default().as_bytes()).into_owned().collect();
+    let refuse = |status, why: &str| json_of(status, &json!({"error": why}));
+    let (Some(org), Some(id)) = (query.get("org").cloned(), query.get("user").cloned()) else {
+        return refuse(StatusCode::BAD_REQUEST, "ask as /api/user?org=ORG&user=USER");
+    };
+    let look = move || inspect::live(&watch, inspect::User { org: &org, id: &id });
+    let body = match tokio::task::spawn_blocking(look).await {
+        Ok(Ok(live)) => serde_json::to_value(live).map_err(|error| error.to_string()),
+        Ok(Err(why)) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &why),
+        Err(error) => Err(error.to_string()),
+    };
+    match body {
+        Ok(body) => json_of(StatusCode::OK, &body),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error),
     }
 }
 
@@ -207,6 +230,9 @@ mod tests {
         let metrics = fetch(server.address, "/metrics");
         assert!(metrics.contains("text/plain") && metrics.contains("aerie_events_total"), "{metrics}");
         assert!(fetch(server.address, "/version").contains(env!("CARGO_PKG_VERSION")));
+        assert!(fetch(server.address, "/api/user?org=E1").starts_with("HTTP/1.1 400"));
+        let unknown = fetch(server.address, "/api/user?org=E1&user=U1");
+        assert!(unknown.starts_with("HTTP/1.1 503") && unknown.contains("not started yet"), "{unknown}");
         assert!(fetch(server.address, "/nothing").starts_with("HTTP/1.1 404"));
     }
 

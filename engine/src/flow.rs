@@ -210,6 +210,7 @@ where
     let threads = settings.workers / mesh.processes();
     let (builders, connections) = mesh.allocators(threads)?;
     let workers = execute_from(builders, Box::new(()), WorkerConfig::default(), move |worker| {
+        shared.settings.status.profile().observe(worker);
         let leave = Rc::new(Cell::new(false));
         let dataflow = worker.next_dataflow_index();
         worker.dataflow_named::<Stamp, _, _>("job", |scope| {

@@ -45,6 +45,9 @@ pub const HORIZON_LEAD_MAX: Stamp = Span::from_hours(1).millis();
 
 const _: () = assert!(HORIZON_LEAD_MAX < LEAD_MAX && HORIZON_LEAD_MIN <= HORIZON_LEAD_MAX);
 
+/// Questions about rows that wait for the coordinator; it looks a hundred times a second.
+pub const QUESTIONS_MAX: usize = 64;
+
 /// How long a handshake between two processes may take as a whole. An honest one takes milliseconds.
 pub const CLUSTER_HANDSHAKE: Duration = Duration::from_secs(5);
 

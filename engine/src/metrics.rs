@@ -3,8 +3,10 @@
 
 use crate::clock::Stopwatch;
 use crate::coordinator::message::Progress;
+use crate::profile::Profile;
 use crate::snapshot::publisher::Published;
 use crate::time::Stamp;
+use crate::window::Window;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +25,8 @@ struct Inner {
     applied: AtomicU64,
     horizon: AtomicU64,
     snapshots: Mutex<Snapshots>,
+    profile: Profile,
+    window: Window,
 }
 
 struct PublishedTotals {
@@ -75,6 +79,15 @@ pub struct Spent {
     pub longest: f64,
 }
 
+impl Spent {
+    /// Counts what another has counted.
+    pub fn merge(&mut self, other: Spent) {
+        self.stretches += other.stretches;
+        self.seconds += other.seconds;
+        self.longest = self.longest.max(other.longest);
+    }
+}
+
 /// Time by phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Phases([Spent; Phase::ALL.len()]);
@@ -97,10 +110,7 @@ impl Phases {
     }
 
     fn merge(&mut self, phase: Phase, other: Spent) {
-        let spent = &mut self.0[phase as usize];
-        spent.stretches += other.stretches;
-        spent.seconds += other.seconds;
-        spent.longest = spent.longest.max(other.longest);
+        self.0[phase as usize].merge(other);
     }
 }
 
@@ -218,6 +228,16 @@ impl Status {
         let mut snapshots = lock(&self.0.snapshots);
         snapshots.failed += 1;
         snapshots.failing = Some(why.to_owned());
+    }
+
+    /// Where the workers spend their time, once it is asked for.
+    pub fn profile(&self) -> &Profile {
+        &self.0.profile
+    }
+
+    /// Where to ask for rows while the job runs, if this process conducts it.
+    pub fn window(&self) -> &Window {
+        &self.0.window
     }
 
     /// What is known of snapshots.

@@ -6,20 +6,24 @@ mod tree;
 
 use super::run::load;
 use super::{Failure, plain, print, print_json, snapshots, tell};
-use crate::inspect::{Change, Held, Recorded, User, changes, held, recorded};
+use crate::inspect::running::Running;
+use crate::inspect::{Change, Held, Live, Recorded, User, changes, held, recorded};
 use crate::run::{existing_repository, volume_rules};
 use config::{Flags, Job};
 use engine::snapshot::repository::Repository;
 use engine::time::Stamp;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use url::form_urlencoded::Serializer;
 
 /// Show what a job holds of one user, or where its sources stand
 ///
-/// Counters, sessions, marks, open cases, thresholds and settings are those of a snapshot: the newest intact one, or that
-/// of --at. Decisions, audit entries and orders are the last on record. A job may run meanwhile; nothing is changed.
+/// Counters, sessions, marks, open cases, thresholds and settings are those of the job that runs, as it answers, or else of
+/// a snapshot: the newest intact one, or that of --at; which it is, is said. Decisions, audit entries and orders are the
+/// last on record. Nothing is changed by looking.
 ///
 /// Of a user, or of an org, that was never seen there is nothing to show, which is said and is no error: an org exists for
 /// the job only by what its people do and its admins set.
@@ -44,14 +48,14 @@ pub(super) struct Args {
     /// Where each source stands, and which of them the others wait for; live, if the job runs and answers
     #[arg(long)]
     job: bool,
-    /// The snapshot to look at, in place of the newest intact one
+    /// The snapshot to look at, in place of the running job or the newest intact one
     #[arg(long, value_name = "ID|NAME", conflicts_with = "between")]
     at: Option<String>,
     /// What changed for the user from one snapshot to another
     #[arg(long, value_name = "ID|NAME", num_args = 2, requires = "user")]
     between: Vec<String>,
-    /// Where the running job serves HTTP, if not where [http] listen says
-    #[arg(long, value_name = "ADDR", requires = "job")]
+    /// Where the running job serves HTTP, if not where it has noted in the data directory
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["at", "between"])]
     http: Option<SocketAddr>,
     /// Where snapshots lie, if not in the data directory
     #[arg(long, value_name = "URL")]
@@ -80,8 +84,17 @@ pub(super) fn execute(args: &Args) -> Result<(), Failure> {
             let looking = Looking { args, settings: &settings, repository: &repository, user };
             if args.between.is_empty() { looking.show() } else { looking.compare() }
         }
-        _ => job::execute(args, &settings, &repository),
+        _ => job::execute(args, &repository),
     }
+}
+
+/// What the running job answers, unless a snapshot was asked for. Why it does not answer is told.
+fn ask<T: DeserializeOwned>(args: &Args, path: &str) -> Option<T> {
+    if args.at.is_some() {
+        return None;
+    }
+    let answer = Running::find(&args.data_dir, args.http).and_then(|running| running.ask(path));
+    answer.map_err(|why| tell(&format!("not live, but from a snapshot: {}", plain(&why)))).ok()
 }
 
 /// The snapshot that was asked for, or the newest intact one.
@@ -125,12 +138,21 @@ impl Looking<'_> {
     fn held(&self, snapshot: u64) -> Result<Held, Failure> {
         let scratch = tempfile::Builder::new().prefix("aerie-inspect-").tempdir();
         let scratch = scratch.map_err(|error| Failure::Failed(format!("cannot make a scratch folder: {error}")))?;
-        let rules = volume_rules(&self.settings.detect);
-        Ok(held(self.repository, snapshot, self.user, &rules, scratch.path())?)
+        Ok(held(self.repository, snapshot, self.user, &volume_rules(&self.settings.detect), scratch.path())?)
+    }
+
+    /// What the running job says.
+    fn live(&self) -> Option<Held> {
+        let User { org, id } = self.user;
+        let query = Serializer::new(String::new()).append_pair("org", org).append_pair("user", id).finish();
+        ask(self.args, &format!("/api/user?{query}")).map(|live: Live| live.held)
     }
 
     fn show(&self) -> Result<(), Failure> {
-        let held = self.held(choose(self.repository, self.args.at.as_deref())?)?;
+        let held = match self.live() {
+            Some(held) => held,
+            None => self.held(choose(self.repository, self.args.at.as_deref())?)?,
+        };
         let recorded = recorded(&self.args.data_dir, self.user)?;
         let User { org, id: user } = self.user;
         if !held.known && recorded.decisions.is_empty() {
@@ -167,8 +189,11 @@ impl Looking<'_> {
 
 fn text(user: User<'_>, held: &Held, recorded: &Recorded) -> String {
     let cut = snapshots::cut(held.cut_ms.unwrap_or(Stamp::MAX));
-    let mut text =
-        format!("user {} of {}, as snapshot {} has it: {cut}\n", plain(user.id), plain(user.org), held.snapshot);
+    let from = match held.snapshot {
+        Some(snapshot) => format!("as snapshot {snapshot} has it: {cut}"),
+        None => format!("live: {cut}"),
+    };
+    let mut text = format!("user {} of {}, {from}\n", plain(user.id), plain(user.org));
     let mut section = |name: &str, value: &Value| {
         text.push_str(&format!("\n{name}\n"));
         tree::write(&mut text, value, 1);

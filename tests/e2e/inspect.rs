@@ -3,7 +3,7 @@
 
 use crate::inputs::{EXIT, Event, TOGGLES, answers, control, recently};
 use crate::outputs::{lines_so_far, snapshots};
-use crate::support::{Config, Ended, Place, aerie};
+use crate::support::{Config, Ended, Place, Running, aerie};
 use serde_json::{Value, json};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -117,6 +117,79 @@ fn what_is_held_of_a_user_is_shown_and_compared() {
     assert_eq!(user(config, "U1", &["--at", before])["detect"], shown["detect"], "an older one is as it was");
     assert_eq!(user(config, "U1", &["--between", &after, &after])["changes"], json!([]));
     drop(followed.place);
+}
+
+/// What the running job says of a user once it has applied everything before `secs`.
+fn live(config: &Config, running: &mut Running, id: &str, secs: u64) -> Value {
+    let mut shown = Value::Null;
+    running.running_until("it tells of a user live", || {
+        // At the very start there may be neither a job that answers nor a snapshot.
+        let ended = inspect(config, &["--org", "E1", "--user", id, "--json"]);
+        shown = if ended.code == Some(0) { ended.json() } else { Value::Null };
+        shown["snapshot"].is_null() && shown["cut_ms"].as_u64() >= Some(secs * 1_000 - 1)
+    });
+    shown
+}
+
+#[test]
+fn what_a_running_job_holds_is_what_its_next_snapshot_holds() {
+    held_live_as_in_the_next_snapshot("workers = 2");
+}
+
+#[test]
+fn of_several_processes_the_one_that_owns_a_row_answers() {
+    held_live_as_in_the_next_snapshot("workers = 1\nprocesses = 2");
+}
+
+fn held_live_as_in_the_next_snapshot(settings: &str) {
+    let followed = Followed::new();
+    let (config, start) = (&followed.config.clone().settings(settings), followed.start);
+    let users = ["U1", "U2", "U3", "U4"];
+    let mut events: Vec<Event> = users.iter().map(|user| download(start, 1).user(user).session(user)).collect();
+    events.extend([2, 3].map(|sec| download(start, sec)));
+    events.extend(through_the_exit(start, 40, "U1"));
+    append(&followed.input, &events);
+    let mut job = config.start();
+    let shown = users.map(|user| live(config, &mut job, user, start + 65));
+    assert_eq!(shown[0]["detect"]["downloads"]["last_hour"], 3, "{}", shown[0]);
+    assert_eq!(shown[0]["decide"]["answered_us"], (start + 40) * 1_000_000, "{}", shown[0]);
+    let text = inspect(config, &["--org", "E1", "--user", "U1"]).done();
+    assert!(text.stdout.contains("user U1 of E1, live: ") && !text.stderr.contains("not live"), "{text:?}");
+    let stranger = inspect(config, &["--org", "E1", "--user", "a b&org=E2\"", "--json"]).done();
+    assert_eq!((&stranger.json()["known"], &stranger.json()["snapshot"]), (&false.into(), &Value::Null));
+    job.terminate().done();
+
+    for (user_id, mut live) in users.into_iter().zip(shown) {
+        let mut stored = user(config, user_id, &[]);
+        assert!(stored["snapshot"].is_u64(), "{stored}");
+        stored["snapshot"] = Value::Null;
+        // What is on record of a response may still change after it was looked at.
+        live["recorded"] = stored["recorded"].clone();
+        assert_eq!(live, stored, "{user_id}");
+    }
+    let after = inspect(config, &["--org", "E1", "--user", "U1", "--json"]).done();
+    assert!(after.stderr.contains("not live, but from a snapshot: no job runs"), "{}", after.stderr);
+}
+
+#[test]
+fn a_job_that_was_killed_is_not_asked_and_another_at_its_port_not_believed() {
+    let followed = Followed::new();
+    let (config, start) = (&followed.config, followed.start);
+    followed.run(&through_the_exit(start, 5, "U1"), 1, |_| {});
+    let mut job = config.start();
+    let address = job.address();
+    live(config, &mut job, "U1", start + 30);
+    assert!(job.kill());
+    let ended = inspect(config, &["--org", "E1", "--user", "U1", "--json"]).done();
+    assert!(ended.stderr.contains(&format!("nothing answers at {address}")), "{}", ended.stderr);
+    assert!(ended.json()["snapshot"].is_u64());
+
+    let other = Followed::new();
+    other.run(&through_the_exit(start, 5, "U1"), 1, |address| {
+        let ended = inspect(config, &["--org", "E1", "--user", "U1", "--json", "--http", address]).done();
+        assert!(ended.stderr.contains("name the right one with --http"), "{}", ended.stderr);
+        assert!(ended.json()["snapshot"].is_u64());
+    });
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::snapshot::manifest::{Cut, Job, Manifest};
 use crate::snapshot::publisher::Publisher;
 use crate::snapshot::repository::Repository;
 use crate::time::{Micros, Span, Stamp};
+use crate::window::Question;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,6 +85,9 @@ pub struct Conductor {
     stopped: BTreeMap<usize, Option<Stamp>>,
     /// Why the outstanding snapshot will not be.
     failed: Option<String>,
+    /// Questions about rows that are not settled, by number, and the number of the next.
+    asked: BTreeMap<u64, Question>,
+    next_question: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +149,8 @@ impl Conductor {
             idle_told: Span(0),
             stopped: BTreeMap::new(),
             failed: None,
+            asked: BTreeMap::new(),
+            next_question: 0,
         }
     }
 
@@ -172,6 +178,11 @@ impl Conductor {
                         self.failed = Some(error);
                     }
                 }
+                Answer::Seen { id, index, seen } => {
+                    if self.asked.get_mut(&id).is_some_and(|question| question.hear(index, seen)) {
+                        self.asked.remove(&id);
+                    }
+                }
                 Answer::Stopped { worker, lowest } => {
                     self.stopped.insert(worker, lowest);
                 }
@@ -186,6 +197,7 @@ impl Conductor {
         if self.score.poison.is_set() {
             return steps;
         }
+        self.look(&mut steps);
         let result = self.decide(sources, applied, &mut steps);
         self.score.poison.clone().check(result);
         steps
@@ -228,6 +240,21 @@ impl Conductor {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Passes on what is asked from outside. While nothing runs, or no more, whoever asks is hung up on.
+    fn look(&mut self, steps: &mut Vec<Step>) {
+        let questions = self.score.status.window().take();
+        if self.phase != Phase::Running {
+            self.asked.clear();
+            return;
+        }
+        for question in questions {
+            let id = self.next_question;
+            self.next_question += 1;
+            steps.push(Step::Announce(Announcement::Look { id, rows: question.rows.clone() }));
+            self.asked.insert(id, question);
+        }
     }
 
     /// Moves the horizon when the sources come near it, and asks for a snapshot when one is due.

@@ -4,6 +4,7 @@
 use crate::snapshot::shelf::StoredFile;
 use crate::source::partition::PartitionState;
 use crate::time::{Micros, Stamp};
+use crate::window::{Place, Seen};
 use serde::{Deserialize, Serialize};
 
 /// From the coordinator to everyone.
@@ -26,6 +27,13 @@ pub enum Announcement {
         at: Stamp,
         /// The snapshot's number.
         id: u64,
+    },
+    /// Somebody wants to see rows: who has one answers with [`Answer::Seen`].
+    Look {
+        /// The question's number.
+        id: u64,
+        /// The rows.
+        rows: Vec<Place>,
     },
     /// Sources read no more and answer with [`Answer::Stopped`].
     Stop,
@@ -75,6 +83,15 @@ pub enum Answer {
         id: u64,
         /// What went wrong, and where.
         error: String,
+    },
+    /// A row that was asked for.
+    Seen {
+        /// The question's number.
+        id: u64,
+        /// Which of its rows.
+        index: usize,
+        /// The row, or why it cannot be told.
+        seen: Result<Seen, String>,
     },
     /// The sources of one worker have stopped.
     Stopped {

@@ -16,6 +16,7 @@ use crate::state::table::Table;
 use crate::state::table::frozen::{Advance, Taken};
 use crate::state::table::{Beside, Keep};
 use crate::time::{Micros, Stamp};
+use crate::window::{Place, Seen};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
@@ -98,11 +99,11 @@ pub fn keyed<'s, L: Logic>(
     let address = builder.operator_info().address;
     let from_elsewhere = scope.worker().sync_activator_for(address.to_vec());
     let alarm = Alarm { here: scope.activator_for(address), from_elsewhere };
-    let worker = scope.index();
+    let place = (scope.index(), scope.peers());
 
     builder.build(move |mut capabilities| {
         capabilities.truncate(answer_port);
-        let mut body = Body::new(worker, keyed, capabilities, alarm);
+        let mut body = Body::new(place, keyed, capabilities, alarm);
         move |frontiers| {
             for handle in &mut handles {
                 handle.for_each(|capability, records| {
@@ -114,8 +115,11 @@ pub fn keyed<'s, L: Logic>(
             heard.for_each(|capability, announcements| {
                 let stamp = *capability.least().expect("the coordinator sends under a capability");
                 for announcement in announcements.drain(..) {
-                    if let Announcement::Snapshot { at, id } = announcement {
-                        body.snapshots.insert(at, (id, capability.delayed(&stamp, answer_port)));
+                    let capability = || capability.delayed(&stamp, answer_port);
+                    match announcement {
+                        Announcement::Snapshot { at, id } => drop(body.snapshots.insert(at, (id, capability()))),
+                        Announcement::Look { id, rows } => body.ask(id, rows, capability),
+                        _ => {}
                     }
                 }
             });
@@ -225,9 +229,19 @@ fn keep(shelf: Arc<Mutex<Shelf>>, folder: PathBuf, id: u64) -> (Keep, Receiver<R
     (keep, stored)
 }
 
+/// A row that somebody wants to see.
+struct Asked {
+    id: u64,
+    index: usize,
+    row: Place,
+    /// To answer under.
+    capability: Capability<Stamp>,
+}
+
 /// What the operator is between activations.
 struct Body<L: Logic> {
     worker: usize,
+    workers: usize,
     keyed: Keyed<L>,
     stash: Stash<L::Record>,
     timers: Timers,
@@ -236,15 +250,22 @@ struct Body<L: Logic> {
     /// Announced snapshots by their time, each with the capability to answer under.
     snapshots: BTreeMap<Stamp, (u64, Capability<Stamp>)>,
     parting: Option<Parting>,
+    asked: Vec<Asked>,
     alarm: Alarm,
     started: bool,
 }
 
 impl<L: Logic> Body<L> {
-    fn new(worker: usize, keyed: Keyed<L>, capabilities: Vec<Capability<Stamp>>, alarm: Alarm) -> Self {
+    fn new(
+        (worker, workers): (usize, usize),
+        keyed: Keyed<L>,
+        capabilities: Vec<Capability<Stamp>>,
+        alarm: Alarm,
+    ) -> Self {
         let out = Outputs { ports: (0..L::PORTS).map(|_| Vec::new()).collect(), port: L::port };
         Body {
             worker,
+            workers,
             keyed,
             stash: Stash::default(),
             timers: Timers::default(),
@@ -252,6 +273,7 @@ impl<L: Logic> Body<L> {
             out,
             snapshots: BTreeMap::new(),
             parting: None,
+            asked: Vec::new(),
             alarm,
             started: false,
         }
@@ -293,7 +315,30 @@ impl<L: Logic> Body<L> {
             self.begin_part(at, id, capability)?;
         }
         self.keyed.logic.step_done(frontier)?;
+        answers.extend(self.look(frontier));
         Ok(answers)
+    }
+
+    /// Notes which rows of this operator and worker somebody wants to see.
+    fn ask(&mut self, id: u64, rows: Vec<Place>, capability: impl Fn() -> Capability<Stamp>) {
+        for (index, row) in rows.into_iter().enumerate() {
+            if row.operator == self.keyed.name && row.key().group.worker(self.workers) == self.worker {
+                self.asked.push(Asked { id, index, row, capability: capability() });
+            }
+        }
+    }
+
+    /// Shows the rows that were asked for, now that everything before the frontier has been applied. What cannot be read
+    /// is told to who asked, and breaks nothing here.
+    fn look(&mut self, frontier: Option<Stamp>) -> Vec<(Capability<Stamp>, Answer)> {
+        let through = frontier.map(|frontier| frontier.saturating_sub(1));
+        let table = &self.keyed.table;
+        let look = |Asked { id, index, row, capability }| {
+            let now = through.map_or(Micros::ZERO, Micros::from_stamp);
+            let seen = table.peek(row.key(), now).map(|value| Seen::new(through, value));
+            (capability, Answer::Seen { id, index, seen: seen.map_err(|error| error.to_string()) })
+        };
+        self.asked.drain(..).map(look).collect()
     }
 
     fn start(&mut self) -> Result<(), Error> {

@@ -168,6 +168,7 @@ impl<D: Decode, C> Turn<D, C> {
                 }
             }
             Announcement::Snapshot { at, id } => self.snapshots.push((at, id, capability())),
+            Announcement::Look { .. } => {}
             Announcement::Stop => {
                 self.reads = false;
                 self.stopped = Some(capability());

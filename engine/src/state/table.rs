@@ -134,6 +134,28 @@ impl<R: Row> Table<R> {
         Ok(&mut slot.row)
     }
 
+    /// The row of a key as the store would hold it, if there is one that has not expired at `now`. Looking changes
+    /// nothing: the row does not come into memory and is no part of a step.
+    ///
+    /// # Errors
+    /// Those of the store, and as [`Table::end_step`].
+    pub fn peek(&self, key: RowKey<'_>, now: Micros) -> Result<Option<Vec<u8>>, Error> {
+        let value = match self.slots.find(key) {
+            Some(at) => self.slots.get(at).entry()?.and_then(|(_, value)| value),
+            None => {
+                let mut store_key = Vec::new();
+                layout::push_row_key(key.group, key.bytes, &mut store_key);
+                match self.under_way.as_ref().and_then(|under_way| under_way.find(&store_key, false)) {
+                    Some(value) => value.map(<[u8]>::to_vec),
+                    None => self.store.get(&store_key)?,
+                }
+            }
+        };
+        let now = self.now.max(now);
+        let expired = |value: &Vec<u8>| codec::touched(value).is_some_and(|touched| has_expired::<R>(touched, now));
+        Ok(value.filter(|value| !expired(value)))
+    }
+
     /// Ends a step: measures the rows it used, and evicts rows until the table is within its budget.
     ///
     /// # Errors

@@ -210,7 +210,7 @@ impl VolumeRule {
 }
 
 /// The rule of every metric.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VolumeRules([VolumeRule; Metric::ALL.len()]);
 
 impl VolumeRules {

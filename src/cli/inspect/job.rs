@@ -1,34 +1,17 @@
 //! `aerie inspect --job`: where each source stands, asked of the running job or read from a snapshot.
 
-use super::{Args, choose};
-use crate::cli::{Failure, counted, plain, print, print_json, snapshots, tell};
+use super::{Args, ask, choose};
+use crate::cli::{Failure, counted, plain, print, print_json, snapshots};
 use crate::inspect::{Source, Standing};
-use config::Job;
 use engine::snapshot::repository::Repository;
 use engine::time::{Micros, Stamp};
 use operators::respond::message::utc;
-use std::fmt::Write as _;
-use std::io::{Read, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::fmt::Write;
 
-/// How long the running job may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The longest answer that is read.
-const ANSWER_BYTES_MAX: u64 = 16 << 20;
-
-pub(super) fn execute(args: &Args, settings: &Job, repository: &Repository) -> Result<(), Failure> {
-    let address = args.http.unwrap_or(settings.http_listen);
-    let standing = match args.at.as_deref() {
-        None => match live(address, args) {
-            Ok(standing) => standing,
-            Err(why) => {
-                tell(&format!("not live, but from a snapshot: {}", plain(&why)));
-                of_snapshot(repository, None)?
-            }
-        },
-        at => of_snapshot(repository, at)?,
+pub(super) fn execute(args: &Args, repository: &Repository) -> Result<(), Failure> {
+    let standing = match ask(args, "/api/job") {
+        Some(standing) => standing,
+        None => of_snapshot(repository, args.at.as_deref())?,
     };
     match args.json {
         true => print_json(&standing),
@@ -38,30 +21,6 @@ pub(super) fn execute(args: &Args, settings: &Job, repository: &Repository) -> R
 
 fn of_snapshot(repository: &Repository, at: Option<&str>) -> Result<Standing, Failure> {
     Ok(Standing::of(&repository.manifest(choose(repository, at)?)?))
-}
-
-/// What the job at an address says, if it is the job of this data directory.
-fn live(address: SocketAddr, args: &Args) -> Result<Standing, String> {
-    let answer = get(address, "/api/job").map_err(|error| format!("nothing answers at {address}: {error}"))?;
-    let body = answer.split_once("\r\n\r\n").filter(|(head, _)| head.starts_with("HTTP/1.1 200")).map(|(_, body)| body);
-    let standing: Option<Standing> = body.and_then(|body| serde_json::from_str(body).ok());
-    let standing = standing.ok_or_else(|| format!("what answers at {address} is no aerie of this version"))?;
-    let own = args.data_dir.canonicalize().map_err(|error| error.to_string())?;
-    match &standing.data_dir {
-        Some(dir) if *dir == own => Ok(standing),
-        Some(dir) => Err(format!("the job at {address} runs in {}; name the right one with --http", dir.display())),
-        None => Err(format!("the job at {address} has not started yet")),
-    }
-}
-
-fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
-    Ok(answer)
 }
 
 fn text(standing: &Standing) -> String {

@@ -4,11 +4,11 @@
 use super::*;
 use crate::fault::Faults;
 use crate::key::{self, KeyGroup};
-use crate::state::RowKey;
 use crate::state::memory::MemoryStores;
 use crate::state::rocks::RocksStores;
 use crate::state::store::{Stores, Visit};
 use crate::state::table::Work;
+use crate::state::{RowKey, codec};
 use crate::time::{Micros, Span, Stamp};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -251,6 +251,11 @@ impl<'a> Trial<'a> {
 
     fn read(&mut self) {
         let name = self.name();
+        let before = self.table.counters();
+        let seen = self.table.peek(row_key(&name), self.model.now).unwrap();
+        let seen: Option<Blob> = seen.map(|value| codec::decode(&value).unwrap().0);
+        assert_eq!(seen.as_ref(), self.model.row(&name), "{name:?} looked at");
+        assert_eq!(self.table.counters(), before, "looking changes nothing");
         assert_eq!(self.table.read(row_key(&name)).unwrap(), self.model.row(&name), "{name:?}");
     }
 
