@@ -152,7 +152,7 @@ fn held_live_as_in_the_next_snapshot(settings: &str) {
     let mut job = config.start();
     let shown = users.map(|user| live(config, &mut job, user, start + 65));
     assert_eq!(shown[0]["detect"]["volumes"]["file_downloads_1h"]["last_hour"], 3, "{}", shown[0]);
-    assert_eq!(shown[0]["decide"]["answered_us"], (start + 40) * 1_000_000, "{}", shown[0]);
+    assert_eq!(shown[0]["decide"]["answered_us"], json!([(start + 40) * 1_000_000]), "{}", shown[0]);
     let text = inspect(config, &["--org", "E1", "--user", "U1"]).done();
     assert!(text.stdout.contains("user U1 of E1, live: ") && !text.stderr.contains("not live"), "{text:?}");
     let stranger = inspect(config, &["--org", "E1", "--user", "a b&org=E2\"", "--json"]).done();
