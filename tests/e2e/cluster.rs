@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
-const PLAN: Plan = Plan { seed: 61, orgs: 3, users: 20, days: 5 };
-const SNAPSHOT_EVERY: [&str; 2] = ["--snapshot-every", "100ms"];
+const PLAN: Plan = Plan { seed: 61, orgs: 3, users: 12, days: 4 };
+const SNAPSHOT_EVERY: [&str; 2] = ["--snapshot-every", "30ms"];
 
 /// What one undisturbed process makes of the plan, and what it was made from.
 struct Alone {
@@ -310,7 +310,7 @@ impl Hosts {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let path = |name: &str| format!("{:?}", self.place.path(name).display().to_string());
         let text = format!(
-            "control = [{}]\ntor_list = {}\n[job]\ndata_dir = {}\nworkers = 1\nsnapshot_every = \"100ms\"\n[[source]]\n\
+            "control = [{}]\ntor_list = {}\n[job]\ndata_dir = {}\nworkers = 1\nsnapshot_every = \"30ms\"\n[[source]]\n\
              kind = \"file\"\npaths = [{}]\n[cluster]\nhosts = {:?}\nindex = {index}\nsecret_file = {}\n\
              start_timeout = \"30s\"\npeer_timeout = \"500ms\"\n",
             path("control.ndjson"),

@@ -14,14 +14,14 @@ use std::fs::File;
 use std::path::Path;
 
 const SEED: u64 = 21;
-const PLAN: Plan = Plan { seed: SEED, orgs: 3, users: 40, days: 7 };
+const PLAN: Plan = Plan { seed: SEED, orgs: 3, users: 20, days: 5 };
 /// For more kills than a few.
 const LONG: Plan = Plan { seed: SEED, orgs: 6, users: 100, days: 28 };
 const KILLS: usize = 6;
 const QUIET_LINES: u64 = 8_000;
 const QUIET_KILLS: usize = 10;
 const QUIET_SEEDS: [u64; 3] = [22, 23, 24];
-const SNAPSHOT_EVERY: [&str; 2] = ["--snapshot-every", "150ms"];
+const SNAPSHOT_EVERY: [&str; 2] = ["--snapshot-every", "50ms"];
 
 /// When to strike.
 #[derive(Clone, Copy, Debug)]

@@ -2,6 +2,7 @@
 //! records, snapshots are taken all along, and what was judged by the clock is judged alike afterwards.
 
 use super::run::{MemoryJournal, Outcome, Variant, bounded, output, run_in, settings};
+use super::scratch;
 use super::stream::START;
 use engine::clock::{Clock, Stopwatch};
 use engine::coordinator::message::Progress;
@@ -119,7 +120,7 @@ impl Live {
 
     /// What a bounded run over what was said, with the same journal, puts out.
     fn bounded(&self) -> (String, String) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch::folder();
         let lines = self.lines.each_ref().map(|lines| lines.lock().unwrap().clone());
         let journal = Arc::new(Mutex::new(self.journal.lock().unwrap().clone()));
         let variant = Variant { workers: 2, block: 3, ..Variant::default() };
@@ -162,7 +163,7 @@ fn passed(since: Stopwatch) -> Span {
 #[test]
 fn a_live_job_takes_snapshots_and_lets_time_run_on_and_what_it_judged_stays() {
     for workers in [1, 2] {
-        let (folder, live) = (tempfile::tempdir().unwrap(), Live::new(workers));
+        let (folder, live) = (scratch::folder(), Live::new(workers));
         let running = live.start(folder.path());
         // One partition has a single word, which waits for another or for its time to come. It is silent from here on, holds
         // the other up until it is taken for idle, and then follows.

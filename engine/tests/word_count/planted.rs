@@ -1,6 +1,7 @@
 //! The tests beside this file have teeth: each of four faults, planted on purpose, changes what they compare.
 
 use super::run::{Variant, output, words};
+use super::scratch;
 use super::stream::{Shape, lines, scatter, stream};
 use engine::fault::Planted;
 use engine::flow::Ended;
@@ -10,7 +11,7 @@ const DENSE: Shape = Shape { records: 20_000, pace: 2_000_000, disorder: 4_000_0
 const LATE: Shape = Shape { late_one_in: 20, late_by: 400_000_000, ..DENSE };
 
 fn whole(partitions: &[Vec<String>], variant: &Variant) -> (String, String) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch::folder();
     let outcome = words(folder.path(), partitions, variant);
     assert!(matches!(outcome.ended, Ok(Ended::Complete)), "{outcome:?}");
     output(folder.path())
@@ -33,7 +34,7 @@ fn is_noticed(
 
 /// Runs with frequent snapshots, stops or crashes once, and goes on.
 fn interrupted(partitions: &[Vec<String>], first: Variant, second: Variant) -> (String, String) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch::folder();
     let outcome = words(folder.path(), partitions, &first);
     assert!(outcome.ended.is_err() || matches!(outcome.ended, Ok(Ended::Stopped)), "{outcome:?}");
     let outcome = words(folder.path(), partitions, &second);
