@@ -27,7 +27,7 @@ use engine::state::{Row, RowKey};
 use engine::time::{Micros, Stamp};
 use engine::window::Place;
 use operators::baseline::thresholds::OrgThresholds;
-use operators::baseline::{Class, Metric, Subject, VolumeRule};
+use operators::baseline::{Class, Metric, Subject, VolumeRules, quarter};
 use operators::decide::record::Address;
 use operators::decide::rows::DecideRow;
 use operators::detect::signal::{Bar, BarSource};
@@ -101,8 +101,8 @@ pub struct Change {
     pub after: Option<Value>,
 }
 
-/// Reads what a snapshot holds of a user, by way of the empty folder `scratch`. Counts of orgs that have taught nothing
-/// are held against `untaught`.
+/// Reads what a snapshot holds of a user, by way of the empty folder `scratch`. `rules` say what
+/// counts of orgs that have taught nothing are held against.
 ///
 /// # Errors
 /// [`Error::Corrupt`] for a damaged snapshot, [`Error::Unfit`] for one of another version.
@@ -110,7 +110,7 @@ pub fn held(
     repository: &Repository,
     snapshot: u64,
     user: User<'_>,
-    untaught: VolumeRule,
+    rules: &VolumeRules,
     scratch: &Path,
 ) -> Result<Held, Error> {
     let restore = look(repository, snapshot, &scratch.join("fetched"))?;
@@ -129,7 +129,7 @@ pub fn held(
         decide: fetched.read(DECIDE, &rocks, keys.decide.key())?,
         org: fetched.read(DECIDE, &rocks, keys.org.key())?,
     };
-    Ok(rows.held(Some(snapshot), (manifest.at != Stamp::MAX).then_some(manifest.at), now, untaught))
+    Ok(rows.held(Some(snapshot), (manifest.at != Stamp::MAX).then_some(manifest.at), now, rules))
 }
 
 /// Names of the rows that belong to a user.
@@ -180,13 +180,13 @@ struct Rows {
 
 impl Rows {
     /// What they say at the point of time `now`.
-    fn held(self, snapshot: Option<u64>, cut_ms: Option<Stamp>, now: Micros, untaught: VolumeRule) -> Held {
+    fn held(self, snapshot: Option<u64>, cut_ms: Option<Stamp>, now: Micros, rules: &VolumeRules) -> Held {
         let Rows { detect, taught, decide, org } = self;
         Held {
             snapshot,
             cut_ms,
             known: detect.is_some() || decide.is_some(),
-            thresholds: thresholds(taught.as_ref(), detect.as_ref(), untaught, now),
+            thresholds: thresholds(taught.as_ref(), detect.as_ref(), rules, now),
             detect: detect.map(|row| row.view(now)),
             decide: decide.map(|row| row.view()),
             org: org.map(|row| row.view()),
@@ -208,16 +208,22 @@ fn end_of(stamp: Stamp) -> Micros {
 }
 
 /// What the user's counts are held against, and what the org has taught.
-fn thresholds(taught: Option<&OrgThresholds>, user: Option<&UserState>, untaught: VolumeRule, now: Micros) -> Value {
-    let metric = Metric::FileDownloads;
-    let of_org = taught.and_then(|taught| taught.taught(Subject { metric, class: Class::ALL_HOURS }, now));
-    let bar =
-        of_org.map_or(Bar { value: untaught.untaught(), source: BarSource::Prior, samples: 0 }, |(value, samples)| {
-            Bar { value, source: BarSource::Org, samples }
-        });
-    let bar = user.and_then(|user| user.downloads.as_ref()).map_or(bar, |downloads| downloads.bar(bar));
+fn thresholds(taught: Option<&OrgThresholds>, user: Option<&UserState>, rules: &VolumeRules, now: Micros) -> Value {
+    let in_force = |metric: &Metric| {
+        let of_org = |class| {
+            let (value, samples) = taught?.taught(Subject { metric: *metric, class }, now)?;
+            Some(Bar { value, source: BarSource::Org(class), samples })
+        };
+        let bar = of_org(Class::of_quarter(quarter(now))).or_else(|| of_org(Class::ALL_HOURS));
+        let untaught = || Bar { value: rules.of(*metric).untaught(), source: BarSource::Prior, samples: 0 };
+        let bar = bar.unwrap_or_else(untaught);
+        let volume = user.and_then(|user| user.volumes.as_ref()).and_then(|volumes| volumes.get(*metric));
+        let bar = volume.map_or(bar, |volume| volume.bar(bar));
+        let fields = json!({"value": bar.value, "source": bar.source.name(), "samples": bar.samples});
+        (metric.name().to_owned(), fields)
+    };
     json!({
-        "in_force": {metric.name(): {"value": bar.value, "source": bar.source.name(), "samples": bar.samples}},
+        "in_force": Metric::ALL.iter().map(in_force).collect::<serde_json::Map<_, _>>(),
         "taught": taught.map_or_else(|| json!({}), |taught| taught.view(now)),
     })
 }

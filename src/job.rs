@@ -19,7 +19,7 @@ use operators::decode::source::{DEAD_LETTER, LATE, PartitionDecoder, late_applie
 use operators::decode::{EventDecoder, WorkspaceDirectory, read_text};
 use operators::detect::record::{DetectOut, DetectRecord, Directory, UserChange};
 use operators::detect::{Detect, DetectSettings};
-use operators::model::anomaly::{Anomaly, CaseClosed};
+use operators::model::anomaly::{Active, Anomaly, CaseClosed};
 use operators::model::control::ControlRecord;
 use operators::model::decision::Decision;
 use operators::policy::{self, Exemption};
@@ -90,7 +90,7 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
         Input::Broadcast(thresholds),
     ];
     let detect = Detect::new(parts.detection, read_text);
-    let [anomalies, closed, moves, late, _active] =
+    let [anomalies, closed, moves, late, active] =
         ports(flow.keyed(DETECT, detect, &parts.rocks, detect_rows, inputs)?)?;
 
     let moves = moves.flat_map(|out| match out {
@@ -101,13 +101,14 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
     let [deltas] =
         ports(flow.keyed("histograms", histograms, &parts.rocks, baseline_rows, vec![Input::Keyed(moves)])?)?;
     let quantiles = vec![Input::Keyed(distribution(deltas))];
-    let learned = Thresholds::new(parts.detection.downloads);
+    let learned = Thresholds::new(parts.detection.volumes);
     let [learned] = ports(flow.keyed(THRESHOLDS, learned, &MemoryStores, baseline_rows, quantiles)?)?;
     thresholds_loop.connect(learned.map(DetectRecord::from));
 
     let inputs = vec![
         Input::Keyed(policy.decide),
         Input::Broadcast(policy.decide_global),
+        Input::Keyed(active.flat_map(self::active).map(DecideRecord::from)),
         Input::Keyed(anomalies.flat_map(anomaly).map(DecideRecord::from)),
     ];
     let decide = Decide::new(parts.shadow);
@@ -152,6 +153,13 @@ fn exemption(exemption: Exemption) -> DetectRecord {
 fn anomaly(out: DetectOut) -> Option<Anomaly> {
     match out {
         DetectOut::Anomaly(anomaly) => Some(*anomaly),
+        _ => None,
+    }
+}
+
+fn active(out: DetectOut) -> Option<Active> {
+    match out {
+        DetectOut::Active(active) => Some(active),
         _ => None,
     }
 }

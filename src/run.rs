@@ -23,7 +23,7 @@ use engine::snapshot::repository::Repository;
 use engine::state::rocks::RocksStores;
 use engine::time::Micros;
 use engine::writer::{OpenAppend, Writer};
-use operators::baseline::VolumeRule;
+use operators::baseline::{Metric, VolumeRule, VolumeRules};
 use operators::decide::Decide;
 use operators::decode::RejectReason;
 use operators::decode::source::{CLASS_TOO_LATE, class_of};
@@ -83,8 +83,8 @@ pub struct Identity {
     pub data_dir: PathBuf,
     /// Names of its partitions, by index.
     pub partitions: Vec<String>,
-    /// What counts of orgs that have taught nothing are held against.
-    pub untaught: VolumeRule,
+    /// How the bars of volume rules are made.
+    pub volume_rules: VolumeRules,
 }
 
 /// What a job is doing.
@@ -178,8 +178,8 @@ fn lead(job: &config::Job, watch: &Watch, input: &Input, member: Option<&Member>
     let _lock = lock(&job.data_dir)?;
     let data_dir = job.data_dir.canonicalize().map_err(Error::io("find", &job.data_dir))?;
     let _note = watch.http.get().map(|address| Note::leave(&data_dir, *address)).transpose()?;
-    let untaught = volume_rule(job);
-    watch.job.get_or_init(|| Identity { data_dir, partitions: input.names().to_vec(), untaught });
+    let volume_rules = volume_rules(&job.detect);
+    watch.job.get_or_init(|| Identity { data_dir, partitions: input.names().to_vec(), volume_rules });
     let repository = repository(&job.data_dir, job.snapshots.as_deref())?;
     let fingerprint = input.fingerprint(&repository)?;
     let ledger = job.data_dir.join(LEDGER);
@@ -430,10 +430,18 @@ pub(crate) fn heard(watch: &Watch, signal: Signal) -> Arc<dyn Fn(&Issued) + Send
     })
 }
 
-/// How thresholds of downloads are made.
-pub(crate) fn volume_rule(job: &config::Job) -> VolumeRule {
-    let volume = &job.detect.excessive_downloads;
-    VolumeRule::new(volume.floor, volume.margin, volume.prior)
+/// How the bars of volume rules are made, as the job sets them.
+pub(crate) fn volume_rules(detect: &config::Detect) -> VolumeRules {
+    VolumeRules::new(|metric| {
+        let volume = match metric {
+            Metric::FileDownloads => &detect.excessive_downloads,
+            Metric::FileShares => &detect.excessive_file_shares,
+            Metric::ApiCalls => &detect.unexpected_api_call_volume,
+            Metric::Searches => &detect.search_volume,
+            Metric::MessageDeletions => &detect.unexpected_message_deletion,
+        };
+        VolumeRule::new(volume.floor, volume.margin, volume.prior)
+    })
 }
 
 /// What the dataflow of a job is assembled from, but for where its results go.
@@ -452,7 +460,7 @@ pub(crate) fn parts(
         control: input.control.clone(),
         detection: DetectSettings {
             respond_to_imported: job.imported_anomalies == ImportedAnomalies::Respond,
-            downloads: volume_rule(job),
+            volumes: volume_rules(&job.detect),
         },
         shadow: job.shadow,
         rows_memory: (memory / 2).saturating_mul(processes),

@@ -3,31 +3,45 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
 
-use crate::time::Micros;
+use crate::time::{Micros, Span};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Wall time, real or set by a test.
+/// Wall time, real or set by a test: what time it is, which somebody may set back, and how time passes, which nobody
+/// can.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Micros + Send + Sync>);
+pub struct Clock {
+    now: Arc<dyn Fn() -> Micros + Send + Sync>,
+    passed: Arc<dyn Fn() -> Span + Send + Sync>,
+}
 
 impl Clock {
     /// The system's clock.
     pub fn system() -> Self {
-        Clock(Arc::new(|| {
+        let now = || {
             let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
             Micros(since.as_micros() as u64)
-        }))
+        };
+        let start = Stopwatch::start();
+        Clock::of(now, move || Span(start.elapsed().as_micros() as u64))
     }
 
-    /// A clock that shows what `read` says.
-    pub fn from_fn(read: impl Fn() -> Micros + Send + Sync + 'static) -> Self {
-        Clock(Arc::new(read))
+    /// A clock that shows `now`, while time passes as `passed` says, which never goes back.
+    pub fn of(
+        now: impl Fn() -> Micros + Send + Sync + 'static,
+        passed: impl Fn() -> Span + Send + Sync + 'static,
+    ) -> Self {
+        Clock { now: Arc::new(now), passed: Arc::new(passed) }
     }
 
     /// Wall time now.
     pub fn now(&self) -> Micros {
-        (self.0)()
+        (self.now)()
+    }
+
+    /// Time that has passed since some moment, the same for all clones.
+    pub fn passed(&self) -> Span {
+        (self.passed)()
     }
 }
 

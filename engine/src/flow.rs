@@ -402,6 +402,7 @@ impl<'s> Flow<'s> {
                 generation: start.restore.generation,
                 next_id: start.restore.next_id,
                 restored: start.restore.at(),
+                live: settings.partitions.iter().any(|(partition, _)| partition.live()),
                 max_delay,
                 clock: settings.clock.clone(),
                 stop: settings.stop.clone(),

@@ -37,7 +37,8 @@ pub const LEAD_MAX: Stamp = Span::from_hours(2).millis();
 /// an hour of event time.
 pub const LEAD_RECORDS_MAX: u64 = 1 << 15;
 
-/// How far the horizon is moved ahead of the sources at least and at most.
+/// How far the horizon is moved ahead of the sources at least and at most. Where sources are live it is always the least:
+/// their time may come down to the wall's rate at any moment, and what is cut at the horizon must come through soon.
 pub const HORIZON_LEAD_MIN: Stamp = 1_000;
 /// See [`HORIZON_LEAD_MIN`]. Below [`LEAD_MAX`], so that the horizon itself never waits for an operator.
 pub const HORIZON_LEAD_MAX: Stamp = Span::from_hours(1).millis();

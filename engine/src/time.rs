@@ -89,6 +89,12 @@ impl Span {
         Span::from_hours(days * 24)
     }
 
+    /// This length without `other`, zero if that is longer.
+    #[must_use]
+    pub const fn less(self, other: Span) -> Self {
+        Span(self.0.saturating_sub(other.0))
+    }
+
     /// In whole milliseconds, rounded down.
     pub const fn millis(self) -> u64 {
         self.0 / 1_000

@@ -11,6 +11,31 @@ pub const RECIPIENTS_MAX: usize = 200;
 /// A response to a user counts as recent for this long: within it the next one is not the first.
 pub const RESPONSE_RECENT: Span = Span::from_hours(24);
 
+/// By marks of their own, a person is signed out at most this often within [`RESPONSE_RECENT`].
+pub const RESPONSES_HONEST_MAX: usize = 3;
+
+/// How long an honest person is left in peace after the first response, and after the second.
+pub const HOLD_OFFS: [Span; RESPONSES_HONEST_MAX - 1] = [Span::from_mins(10), Span::from_hours(1)];
+
+/// By a stranger's marks, a person's sessions are ended at most this often within [`RESPONSE_RECENT`]: enough to outlast
+/// a script, too few to hammer on whatever ends sessions.
+pub const RESPONSES_PERSISTING_MAX: usize = 10;
+
+/// The window of the blast-radius limit.
+pub const RADIUS_WINDOW: Span = Span::from_hours(1);
+
+/// In any org, so many people may be answered within [`RADIUS_WINDOW`].
+pub const RADIUS_USERS: u64 = 10;
+
+/// And in a large one, so many of a thousand who were active within [`ACTIVE_HOURS`].
+pub const RADIUS_PERMILLE: u64 = 50;
+
+/// Hours for which a person counts as active.
+pub const ACTIVE_HOURS: u32 = 24;
+
+/// From this age on a person counts as active, so that made-up ones do not widen the blast radius.
+pub const ACTIVE_AGE: Span = Span::from_hours(24);
+
 /// Longest mail address that is used (RFC 5321 section 4.5.3.1.3, a path without its brackets).
 pub const ADDRESS_BYTES_MAX: usize = 254;
 
@@ -71,6 +96,20 @@ pub const HABIT_DAYS: u8 = 5;
 /// A user's own habit raises the bar to at most this many times the org's.
 pub const HABIT_CAP: u64 = 2;
 
+/// Days over which a habit is a mean, later ones counting more: whoever does a little more every day does not get a
+/// habit of it.
+pub const HABIT_SPAN: u32 = 16;
+
+/// A day counts for the habit with at most this many times what the habit was.
+pub const HABIT_GROWTH: u32 = 2;
+
+/// Days of a month on which a user may teach the org a count above its quantile. Beyond, their days count as the
+/// quantile, so that no single user moves it, however slowly.
+pub const HIGH_DAYS_MAX: u8 = 3;
+
+/// An org that has taught enough does not learn from users who are younger than this: a flood of new ones moves nothing.
+pub const USER_NEW: Span = Span::from_days(3);
+
 /// A case closes after this long without evidence.
 pub const CASE_QUIET: Span = Span::from_hours(1);
 
@@ -91,6 +130,9 @@ pub const THRESHOLD_DELAY: Span = Span::from_hours(1);
 
 /// Samples at which an org's own quantile weighs as much as the platform's prior: a small team for a month.
 pub const PRIOR_SAMPLES: u64 = 200;
+
+/// Samples from which on a class of hours has a threshold of its own: five of them lie above the quantile.
+pub const HOURS_SAMPLES: u64 = 500;
 
 /// The quantile of one person's daily peak that thresholds start from, in thousandths.
 pub const QUANTILE_PERMILLE: u64 = 990;

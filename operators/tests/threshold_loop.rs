@@ -16,7 +16,7 @@ use engine::time::{Micros, Span};
 use operators::baseline::distribution::distribution;
 use operators::baseline::histograms::Histograms;
 use operators::baseline::thresholds::Thresholds;
-use operators::baseline::{Threshold, VolumeRule};
+use operators::baseline::{Threshold, VolumeRule, VolumeRules};
 use operators::detect::record::{ANOMALIES, CLOSED, DetectOut, DetectRecord, MOVES};
 use operators::detect::{Detect, DetectSettings};
 use operators::limits::THRESHOLD_DELAY;
@@ -49,6 +49,7 @@ fn event(org: &str, user: &str, id: &str, secs: u64) -> Event {
         text: [&name, id.as_bytes()].concat().into(),
         id_hash: key::hash(id.as_bytes()),
         kind: KeyKind::User,
+        person: key::hash(user.as_bytes()),
         action: Action::FileDownloaded,
         by_app: false,
         is_external: None,
@@ -62,6 +63,7 @@ fn event(org: &str, user: &str, id: &str, secs: u64) -> Event {
         device: None,
         cookie: None,
         asn: None,
+        country: None,
         entity: None,
     }
 }
@@ -96,12 +98,12 @@ fn run(events: &[Event], workers: usize) -> (Vec<DetectOut>, u64) {
         let (index, peers) = (worker.index(), worker.peers());
         let own: Vec<Event> = events.iter().skip(index).step_by(peers).cloned().collect();
         let send = send.lock().expect("no panic").clone();
-        let rule = VolumeRule::new(20, 2.0, 40);
+        let rules = VolumeRules::new(|_| VolumeRule::new(20, 2.0, 40));
         worker.dataflow::<u64, _, _>(|scope| {
             let events = own.to_stream(scope).container::<Vec<_>>().map(DetectRecord::from);
             let none = || Vec::<Announcement>::new().to_stream(scope).container::<Vec<_>>();
             let (handle, thresholds) = scope.feedback::<Vec<Threshold>>(THRESHOLD_DELAY.millis());
-            let settings = DetectSettings { respond_to_imported: false, downloads: rule };
+            let settings = DetectSettings { respond_to_imported: false, volumes: rules };
             let detect = keyed(
                 scope,
                 vec![Input::Keyed(events), Input::Broadcast(thresholds.map(DetectRecord::from))],
@@ -114,7 +116,7 @@ fn run(events: &[Event], workers: usize) -> (Vec<DetectOut>, u64) {
             let histograms = operator("histograms", Histograms, &shared, index, &path);
             let deltas = keyed(scope, vec![Input::Keyed(moves)], none(), histograms).ports.remove(0);
             let quantiles = Input::Keyed(distribution(deltas));
-            let thresholds = operator("thresholds", Thresholds::new(rule), &shared, index, &path);
+            let thresholds = operator("thresholds", Thresholds::new(rules), &shared, index, &path);
             keyed(scope, vec![quantiles], none(), thresholds).ports.remove(0).connect_loop(handle);
             port(ANOMALIES).concat(port(CLOSED)).capture_into(send);
         });

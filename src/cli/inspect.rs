@@ -8,7 +8,7 @@ use super::run::load;
 use super::{Failure, plain, print, print_json, snapshots, tell};
 use crate::inspect::running::Running;
 use crate::inspect::{Change, Held, Live, Recorded, User, changes, held, recorded};
-use crate::run::{existing_repository, volume_rule};
+use crate::run::{existing_repository, volume_rules};
 use config::{Flags, Job};
 use engine::snapshot::repository::Repository;
 use engine::time::Stamp;
@@ -138,7 +138,7 @@ impl Looking<'_> {
     fn held(&self, snapshot: u64) -> Result<Held, Failure> {
         let scratch = tempfile::Builder::new().prefix("aerie-inspect-").tempdir();
         let scratch = scratch.map_err(|error| Failure::Failed(format!("cannot make a scratch folder: {error}")))?;
-        Ok(held(self.repository, snapshot, self.user, volume_rule(self.settings), scratch.path())?)
+        Ok(held(self.repository, snapshot, self.user, &volume_rules(&self.settings.detect), scratch.path())?)
     }
 
     /// What the running job says.

@@ -45,7 +45,7 @@ pub fn live(watch: &Watch, user: User<'_>) -> Result<Live, String> {
     let newest = || watch.status.partitions().values().map(|progress| progress.newest).max().unwrap_or_default();
     let now = seen.first().and_then(|seen| seen.through).map_or_else(newest, end_of);
     let rows = rows(&seen).map_err(|error| error.to_string())?;
-    Ok(Live { data_dir: job.data_dir.clone(), held: rows.held(None, through, now, job.untaught) })
+    Ok(Live { data_dir: job.data_dir.clone(), held: rows.held(None, through, now, &job.volume_rules) })
 }
 
 /// What was seen, in the order in which it was asked for.

@@ -13,10 +13,10 @@ use std::path::Path;
 
 const SEED: u64 = 31;
 const PLAN: Plan = Plan { seed: SEED, orgs: 2, users: 20, days: 3 };
-const ACTIONS: [&str; 3] = ["return(error)", "return(kill)", "panic"];
+pub const ACTIONS: [&str; 3] = ["return(error)", "return(kill)", "panic"];
 
-/// These need a source that is followed.
-const LIVE: [&str; 2] = ["source.judged", "source.followed"];
+/// These need a source that is followed: see `live_faults`.
+pub const LIVE: [&str; 4] = ["source.judge", "source.judged", "source.follow", "source.followed"];
 
 /// The names of all points, from the source of what is shipped.
 fn points() -> Vec<String> {
@@ -32,13 +32,14 @@ fn points() -> Vec<String> {
             }
             let text = fs::read_to_string(&path).unwrap_or_default();
             let called = text.split("point(\"").skip(1).filter_map(|rest| rest.split_once('"'));
-            names.extend(called.map(|(name, _)| name.to_owned()).filter(|name| !LIVE.contains(&name.as_str())));
+            names.extend(called.map(|(name, _)| name.to_owned()));
         }
     }
     names.sort_unstable();
     names.dedup();
-    assert!(names.len() > 10, "{names:?}");
-    names
+    let (live, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| LIVE.contains(&name.as_str()));
+    assert!(live.len() == LIVE.len() && others.len() > 10, "{live:?} {others:?}");
+    others
 }
 
 fn armed(job: &Job, points: &[(String, String)]) -> Job {

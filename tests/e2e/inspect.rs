@@ -82,7 +82,7 @@ fn what_is_held_of_a_user_is_shown_and_compared() {
     let before = "before";
     aerie(&["snapshots", "save", before, "--data-dir", &config.data_dir.display().to_string()]).done();
     let detect = &shown["detect"];
-    assert_eq!(detect["downloads"]["last_hour"], 3, "{detect}");
+    assert_eq!(detect["volumes"]["file_downloads_1h"]["last_hour"], 3, "{detect}");
     assert_eq!(detect["recent_ids"], 4, "{detect}");
     assert_eq!(detect["sessions"].as_object().map(|sessions| sessions.len()), Some(2), "{detect}");
     let cases: Vec<&Value> = detect["cases"].as_object().expect("cases").values().collect();
@@ -94,7 +94,7 @@ fn what_is_held_of_a_user_is_shown_and_compared() {
     let bar = json!({"value": 100, "source": "prior", "samples": 0});
     assert_eq!(shown["thresholds"]["in_force"]["file_downloads_1h"], bar);
     assert_eq!(shown["decide"]["directory"]["email"], "u1@example.com");
-    assert_eq!(shown["decide"]["answered_us"], (start + 40) * 1_000_000);
+    assert_eq!(shown["decide"]["answered_us"], json!([(start + 40) * 1_000_000]));
     assert_eq!(shown["org"]["responses"]["excessive_downloads"]["enabled"], true);
     assert_eq!(shown["recorded"]["decisions"][0]["decision"], "responded");
     assert_eq!(shown["recorded"]["decisions"][0]["anomaly_id"], cases[0]["anomaly_id"]);
@@ -111,7 +111,7 @@ fn what_is_held_of_a_user_is_shown_and_compared() {
         let found = all.iter().find(|change| change["path"] == path);
         found.map(|change| (change["before"].clone(), change["after"].clone()))
     };
-    assert_eq!(of("/detect/downloads/last_hour"), Some((3.into(), 5.into())), "{changes}");
+    assert_eq!(of("/detect/volumes/file_downloads_1h/last_hour"), Some((3.into(), 5.into())), "{changes}");
     assert_eq!(of("/detect/recent_ids"), Some((4.into(), 6.into())), "{changes}");
     assert_eq!(of("/decide/answered_us"), None, "{changes}");
     assert_eq!(user(config, "U1", &["--at", before])["detect"], shown["detect"], "an older one is as it was");
@@ -151,7 +151,7 @@ fn held_live_as_in_the_next_snapshot(settings: &str) {
     append(&followed.input, &events);
     let mut job = config.start();
     let shown = users.map(|user| live(config, &mut job, user, start + 65));
-    assert_eq!(shown[0]["detect"]["downloads"]["last_hour"], 3, "{}", shown[0]);
+    assert_eq!(shown[0]["detect"]["volumes"]["file_downloads_1h"]["last_hour"], 3, "{}", shown[0]);
     assert_eq!(shown[0]["decide"]["answered_us"], (start + 40) * 1_000_000, "{}", shown[0]);
     let text = inspect(config, &["--org", "E1", "--user", "U1"]).done();
     assert!(text.stdout.contains("user U1 of E1, live: ") && !text.stderr.contains("not live"), "{text:?}");

@@ -16,6 +16,7 @@ mod formats;
 mod garbage;
 mod inputs;
 mod inspect;
+mod live_faults;
 mod memory;
 mod oracle;
 mod outputs;

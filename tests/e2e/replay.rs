@@ -262,8 +262,7 @@ fn what_cannot_be_replayed_is_refused_with_what_to_do() {
     replay(&job.data_dir, "1", &[]).refused(3, &["damaged"]);
 }
 
-/// Lines of each followed file, and seconds between them: more than the hour that a horizon may lead by, so that there
-/// are snapshots on the way.
+/// Lines of each followed file, and seconds between them.
 const LINES: u64 = 1_500;
 const APART: u64 = 5;
 

@@ -52,6 +52,7 @@ impl Place {
             control: Vec::new(),
             tor_list: None,
             job: String::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -149,6 +150,7 @@ pub struct Config {
     control: Vec<PathBuf>,
     tor_list: Option<PathBuf>,
     job: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Config {
@@ -159,6 +161,11 @@ impl Config {
 
     pub fn tor_list(mut self, file: &Path) -> Self {
         self.tor_list = Some(file.to_owned());
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -193,7 +200,7 @@ impl Config {
             self.sections,
         );
         fs::write(&self.file, text).expect("a file can be written");
-        start(&["run", "--json", "--config", &self.file.display().to_string()], &self.data_dir)
+        start_in(&["run", "--json", "--config", &self.file.display().to_string()], &self.data_dir, &self.environment)
     }
 }
 
@@ -244,6 +251,10 @@ pub struct Running {
 impl Running {
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    pub fn stderr_file(&self) -> PathBuf {
+        self.err.clone()
     }
 
     pub fn stderr(&self) -> String {

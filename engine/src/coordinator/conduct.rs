@@ -21,7 +21,7 @@ use std::time::Duration;
 const PACE_OVER: Duration = Duration::from_millis(200);
 
 /// How often idle partitions are told to follow.
-const IDLE_EVERY: Duration = Duration::from_secs(1);
+const IDLE_EVERY: Span = Span::from_secs(1);
 
 /// What a conductor is built with.
 pub struct Score {
@@ -41,7 +41,9 @@ pub struct Score {
     pub next_id: u64,
     /// The cut that the job was restored to.
     pub restored: Option<Stamp>,
-    /// By how much idle live partitions stay behind the wall clock.
+    /// Whether any partition is live.
+    pub live: bool,
+    /// By how much event time stays behind where it runs on to when all partitions are idle.
     pub max_delay: Span,
     /// Paces; never decides what time a record has.
     pub clock: Clock,
@@ -77,8 +79,9 @@ pub struct Conductor {
     since_snapshot: Stopwatch,
     last_cut: Option<Stamp>,
     outstanding: Option<Outstanding>,
-    partitions: BTreeMap<u32, (Progress, Stopwatch)>,
-    since_idle: Stopwatch,
+    partitions: BTreeMap<u32, Reported>,
+    /// When idle partitions were last told to follow.
+    idle_told: Span,
     stopped: BTreeMap<usize, Option<Stamp>>,
     /// Why the outstanding snapshot will not be.
     failed: Option<String>,
@@ -111,6 +114,14 @@ struct Outstanding {
     publishing: bool,
 }
 
+/// What is known of a partition.
+struct Reported {
+    progress: Progress,
+    /// The time that it had come to when it last moved by itself, and when that was.
+    reached: Micros,
+    since: Span,
+}
+
 /// How fast event time runs.
 struct Pace {
     since: Stopwatch,
@@ -135,7 +146,7 @@ impl Conductor {
             last_cut,
             outstanding: None,
             partitions: BTreeMap::new(),
-            since_idle: Stopwatch::start(),
+            idle_told: Span(0),
             stopped: BTreeMap::new(),
             failed: None,
             asked: BTreeMap::new(),
@@ -150,9 +161,10 @@ impl Conductor {
 
     /// Takes in reports and answers.
     pub fn hear(&mut self, reports: Vec<Progress>, answers: Vec<Answer>) {
+        let now = self.score.clock.passed();
         for report in reports {
             self.score.status.report(report);
-            self.partitions.insert(report.partition, (report, Stopwatch::start()));
+            self.partitions.entry(report.partition).or_insert_with(|| Reported::new(report, now)).hear(report, now);
         }
         for answer in answers {
             match answer {
@@ -250,20 +262,21 @@ impl Conductor {
         self.score.status.set_frontiers(sources, applied.unwrap_or(sources));
         self.score.status.set_horizon(self.horizon);
         self.lead = self.pace.lead(sources).unwrap_or(self.lead);
-        let reach = sources.saturating_add(self.lead / 2);
-        let near = |limit: Stamp| reach >= limit;
+        let near = |limit: Stamp, lead: Stamp| sources.saturating_add(lead / 2) >= limit;
+        let ahead = if self.score.live { HORIZON_LEAD_MIN } else { self.lead };
         let snapshot = self.snapshot_due(sources);
         let mut horizon = self.horizon;
-        if near(horizon) || snapshot {
-            horizon =
-                horizon.max(sources.saturating_add(self.lead)).max(self.horizon.saturating_add(u64::from(snapshot)));
+        if near(horizon, ahead) || snapshot {
+            horizon = horizon.max(sources.saturating_add(ahead)).max(self.horizon.saturating_add(u64::from(snapshot)));
         }
-        let received = self.partitions.values().map(|(progress, _)| progress.received).sum();
+        let received = self.partitions.values().map(|reported| reported.progress.received).sum();
         let crowded = self.ahead.records(sources, applied, received) > LEAD_RECORDS_MAX * self.score.job.workers as u64;
-        let lead = if crowded { HORIZON_LEAD_MIN } else { LEAD_MAX };
-        let read_to = horizon.min(applied.unwrap_or(horizon).saturating_add(lead)).max(self.read_to);
+        let most = if crowded { HORIZON_LEAD_MIN } else { LEAD_MAX };
+        let wanted = horizon.max(sources.saturating_add(self.lead));
+        let read_to = wanted.min(applied.unwrap_or(horizon).saturating_add(most)).max(self.read_to);
         let idle_to = self.idle_to();
-        if horizon == self.horizon && (read_to == self.read_to || !near(self.read_to)) && idle_to.is_none() {
+        let reads_on = read_to > self.read_to && near(self.read_to, self.lead);
+        if horizon == self.horizon && !reads_on && idle_to.is_none() {
             return Ok(());
         }
         if snapshot {
@@ -366,23 +379,42 @@ impl Conductor {
     }
 
     /// To where idle partitions follow, when it is time to tell them: the slowest active watermark; when all are idle,
-    /// event time runs on from the newest event at the wall's rate, less the allowed delay, never past the wall clock.
+    /// event time runs on at the wall's rate from where it was, less the allowed delay, never past the wall clock.
     fn idle_to(&mut self) -> Option<Micros> {
-        let idle = self.partitions.values().any(|(progress, _)| progress.activity == Activity::Idle);
-        if !idle || self.since_idle.elapsed() < IDLE_EVERY {
+        let now = self.score.clock.passed();
+        let idle = self.partitions.values().any(|reported| reported.progress.activity == Activity::Idle);
+        if !idle || now.less(self.idle_told) < IDLE_EVERY {
             return None;
         }
-        self.since_idle = Stopwatch::start();
-        let going = self.partitions.values().filter(|(progress, _)| progress.activity != Activity::Ended);
-        let active = going.clone().filter(|(progress, _)| progress.activity == Activity::Active);
-        if let Some(slowest) = active.map(|(progress, _)| progress.watermark).min() {
+        self.idle_told = now;
+        let going = self.partitions.values().filter(|reported| reported.progress.activity != Activity::Ended);
+        let active = going.clone().filter(|reported| reported.progress.activity == Activity::Active);
+        if let Some(slowest) = active.map(|reported| reported.progress.watermark).min() {
             return Some(slowest);
         }
-        let runs_on = |(progress, since): &(Progress, Stopwatch)| {
-            progress.newest.plus(Span(since.elapsed().as_micros() as u64)).minus(self.score.max_delay)
-        };
-        let newest = going.filter(|(progress, _)| progress.newest > Micros::ZERO).map(runs_on).max()?;
-        Some(newest.min(self.score.clock.now()))
+        let begun = going.filter(|reported| reported.reached > Micros::ZERO);
+        let furthest = begun.map(|reported| reported.runs_on(now)).max()?;
+        Some(furthest.minus(self.score.max_delay).min(self.score.clock.now()))
+    }
+}
+
+impl Reported {
+    fn new(progress: Progress, now: Span) -> Self {
+        Reported { progress, reached: progress.newest.max(progress.watermark), since: now }
+    }
+
+    /// Takes in a report. A watermark that only follows is no move by itself, but one beyond what is known here comes
+    /// from the journal: it had run on so far before a restart.
+    fn hear(&mut self, progress: Progress, now: Span) {
+        if progress.newest != self.progress.newest || progress.watermark > self.runs_on(now) {
+            *self = Reported::new(progress, now);
+        }
+        self.progress = progress;
+    }
+
+    /// Where its time would be by now if it ran at the wall's rate.
+    fn runs_on(&self, now: Span) -> Micros {
+        self.reached.plus(now.less(self.since))
     }
 }
 
@@ -430,17 +462,4 @@ impl Pace {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_ahead_are_those_read_since_the_sources_were_where_the_last_operator_is() {
-        let mut ahead = Ahead::default();
-        assert_eq!(ahead.records(10, Some(0), 100), 100);
-        assert_eq!(ahead.records(20, Some(10), 250), 150);
-        assert_eq!(ahead.records(20, Some(19), 300), 200, "a mark counts once it is passed, and stays as it was made");
-        assert_eq!(ahead.records(30, Some(25), 400), 150);
-        assert_eq!(ahead.records(30, None, 400), 0);
-        assert!(ahead.marks.is_empty());
-    }
-}
+mod tests;

@@ -3,15 +3,16 @@
 //! sees the sources alone.
 
 use super::Decode;
-use super::journal::Journal;
-use super::seat::{Bench, Seat};
+use super::journal::{Journal, JournalEntry};
+use super::seat::{Batch, Bench, Seat};
 use crate::clock::Clock;
 use crate::coordinator::message::{Activity, Announcement, Answer, Part, Progress};
 use crate::error::Error;
-use crate::fault::{Faults, Planted, Poison};
+use crate::fault::{Faults, Planted, Poison, point};
 use crate::limits::BATCHES_PER_TURN;
 use crate::time::{Micros, Stamp};
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -132,30 +133,31 @@ pub fn sources<'s, D: Decode>(
     SourceStreams { records, asides, progress, answers }
 }
 
-/// What the operator remembers from one activation to the next.
-struct Turn<D: Decode> {
+/// What the operator remembers from one activation to the next. `C` is what it answers under.
+struct Turn<D: Decode, C = Capability<Stamp>> {
     worker: usize,
     sources: Sources<D>,
     read_to: Stamp,
-    passed: Stamp,
-    stopped: Option<Capability<Stamp>>,
+    stopped: Option<C>,
     reads: bool,
-    snapshots: Vec<(Stamp, u64, Capability<Stamp>)>,
+    snapshots: Vec<(Stamp, u64, C)>,
     reported: Vec<Option<Progress>>,
+    /// Batches that came of following, to be sent.
+    released: VecDeque<Batch<D>>,
 }
 
-impl<D: Decode> Turn<D> {
+impl<D: Decode, C> Turn<D, C> {
     fn new(worker: usize, sources: Sources<D>) -> Self {
         let reported = vec![None; sources.seats.len()];
         let read_to = sources.first_stamp;
-        Turn { worker, sources, read_to, passed: 0, stopped: None, reads: true, snapshots: Vec::new(), reported }
+        let (snapshots, released) = (Vec::new(), VecDeque::new());
+        Turn { worker, sources, read_to, stopped: None, reads: true, snapshots, reported, released }
     }
 
-    fn hear(&mut self, announcement: Announcement, capability: impl FnOnce() -> Capability<Stamp>) {
+    fn hear(&mut self, announcement: Announcement, capability: impl FnOnce() -> C) {
         match announcement {
             Announcement::Advance { read_to, sources, idle_to, .. } => {
                 self.read_to = self.read_to.max(read_to);
-                self.passed = self.passed.max(sources);
                 // The sources may have passed a snapshot that was announced just before this: it still needs its marks.
                 let asked = self.snapshots.iter().map(|(at, ..)| *at).min();
                 let passed = asked.map_or(sources, |at| sources.min(at)).saturating_sub(1);
@@ -181,17 +183,22 @@ impl<D: Decode> Turn<D> {
         if entries.is_empty() {
             return Ok(());
         }
+        point("source.follow")?;
         self.sources.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&entries)?;
-        for seat in &mut self.sources.seats {
-            if seat.activity() == Activity::Idle {
-                seat.follow(idle_to);
-            }
+        point("source.followed")?;
+        let Sources { seats, decoder, clock, .. } = &mut self.sources;
+        let mut bench = Bench { decoder, clock, out_of_order: false };
+        for seat in seats.iter_mut().filter(|seat| seat.activity() == Activity::Idle) {
+            self.released.push_back(seat.follow(idle_to, &mut bench));
         }
         Ok(())
     }
 
     /// Reads a batch from the partition that is furthest behind; `None` when none has anything to give.
-    fn read(&mut self) -> Option<super::seat::Batch<D>> {
+    fn read(&mut self) -> Option<Batch<D>> {
+        if let Some(released) = self.released.pop_front() {
+            return Some(released);
+        }
         if !self.reads {
             return None;
         }
@@ -207,10 +214,9 @@ impl<D: Decode> Turn<D> {
             let before = (seat.state().position, seat.activity());
             let batch = poison.check(seat.read(self.read_to, &mut bench))?;
             if !batch.judgements.is_empty() {
-                let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
-                poison.check(journal.append(&batch.judgements))?;
+                poison.check(record(&**journal, &batch.judgements))?;
             }
-            if before != (seat.state().position, seat.activity()) {
+            if before != (seat.state().position, seat.activity()) || !batch.is_empty() {
                 return Some(batch);
             }
         }
@@ -247,7 +253,7 @@ impl<D: Decode> Turn<D> {
     }
 
     /// Answers that can be given now.
-    fn answers(&mut self) -> Vec<(Capability<Stamp>, Answer)> {
+    fn answers(&mut self) -> Vec<(C, Answer)> {
         let frontier = self.frontier();
         let mut answers = Vec::new();
         if let Some(capability) = self.stopped.take() {
@@ -259,11 +265,28 @@ impl<D: Decode> Turn<D> {
                 self.snapshots.push((at, id, capability));
                 continue;
             }
-            let partitions = self.sources.seats.iter().map(|seat| (seat.index(), seat.rewind(at))).collect();
-            let operator = self.sources.name.clone();
-            let part = Part { operator, worker: self.worker, files: Vec::new(), totals: Vec::new(), partitions };
-            answers.push((capability, Answer::Part { id, part }));
+            if let Some(part) = self.sources.poison.check(self.part(at)) {
+                answers.push((capability, Answer::Part { id, part }));
+            }
         }
         answers
     }
+
+    /// This worker's part of a snapshot: where each of its partitions is read again.
+    fn part(&self, at: Stamp) -> Result<Part, Error> {
+        point("source.position")?;
+        let partitions = self.sources.seats.iter().map(|seat| (seat.index(), seat.rewind(at))).collect();
+        let operator = self.sources.name.clone();
+        Ok(Part { operator, worker: self.worker, files: Vec::new(), totals: Vec::new(), partitions })
+    }
 }
+
+/// Puts on record that lines stand ahead of the clock, before they are dropped.
+fn record(journal: &Mutex<dyn Journal>, judgements: &[JournalEntry]) -> Result<(), Error> {
+    point("source.judge")?;
+    journal.lock().unwrap_or_else(PoisonError::into_inner).append(judgements)?;
+    point("source.judged")
+}
+
+#[cfg(test)]
+mod tests;

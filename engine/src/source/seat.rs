@@ -3,7 +3,7 @@
 use super::journal::{JournalEntry, Judgement};
 use super::partition::{PartitionState, Verdict};
 use super::{Arrival, Block, Decode, Line, Partition, Reader, Reading, Refused, Timing};
-use crate::clock::{Clock, Stopwatch};
+use crate::clock::Clock;
 use crate::coordinator::message::Activity;
 use crate::error::Error;
 use crate::limits::BATCH_RECORDS_MAX;
@@ -22,7 +22,8 @@ pub struct Seat {
     state: PartitionState,
     marks: VecDeque<Mark>,
     activity: Activity,
-    since_data: Stopwatch,
+    /// When there were lines for the last time, or the first look.
+    since_data: Option<Span>,
     journaled: VecDeque<JournalEntry>,
     next_seq: u64,
     /// Records up to here are in the restored state already.
@@ -46,6 +47,13 @@ pub struct Batch<D: Decode> {
     /// Judgements that must be durable before the batch goes out.
     pub judgements: Vec<JournalEntry>,
     latest: Option<Stamp>,
+}
+
+impl<D: Decode> Batch<D> {
+    /// Whether nothing goes out.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.asides.is_empty()
+    }
 }
 
 /// What deciding about a line needs besides the partition.
@@ -78,7 +86,7 @@ impl Seat {
             state,
             marks: VecDeque::new(),
             activity: Activity::Active,
-            since_data: Stopwatch::start(),
+            since_data: None,
             next_seq: journaled.last().map_or(0, |entry| entry.seq + 1),
             journaled: journaled.into(),
             skip_through,
@@ -107,14 +115,7 @@ impl Seat {
 
     /// Reads one batch: until it is full, the watermark reaches `limit`, or there is nothing more for now.
     pub fn read<D: Decode>(&mut self, limit: Stamp, bench: &mut Bench<'_, D>) -> Result<Batch<D>, Error> {
-        let mut batch = Batch {
-            records: Vec::new(),
-            asides: Vec::new(),
-            from: self.state.judge.frontier(),
-            judgements: Vec::new(),
-            latest: None,
-        };
-        let before = self.state.clone();
+        let (mut batch, before) = (self.batch(), self.state.clone());
         while batch.records.len() + batch.asides.len() < BATCH_RECORDS_MAX && self.state.judge.frontier() < limit {
             if self.cursor == self.block.lines.len() && !self.refill(bench, &mut batch)? {
                 break;
@@ -128,10 +129,20 @@ impl Seat {
             self.block = block;
             self.state.position = next;
         }
+        self.mark(&batch, before);
+        Ok(batch)
+    }
+
+    fn batch<D: Decode>(&self) -> Batch<D> {
+        let from = self.state.judge.frontier();
+        Batch { records: Vec::new(), asides: Vec::new(), from, judgements: Vec::new(), latest: None }
+    }
+
+    /// Remembers from where a batch can be read again.
+    fn mark<D: Decode>(&mut self, batch: &Batch<D>, before: PartitionState) {
         if let Some(latest) = batch.latest {
             self.marks.push_back(Mark { latest, before });
         }
-        Ok(batch)
     }
 
     /// Gets more lines; `false` when there are none for now.
@@ -150,13 +161,14 @@ impl Seat {
                 if bench.out_of_order {
                     self.block.lines.reverse();
                 }
-                self.since_data = Stopwatch::start();
+                self.since_data = Some(bench.clock.passed());
                 self.activity = Activity::Active;
                 Ok(true)
             }
             Reading::Pending => {
-                let pause = Span(self.since_data.elapsed().as_micros() as u64);
-                self.follow_journal(self.state.position);
+                let now = bench.clock.passed();
+                let pause = now.less(*self.since_data.get_or_insert(now));
+                self.follow_journal(self.state.position, bench, batch);
                 if pause > self.timing.max_delay {
                     self.activity = Activity::Idle;
                 }
@@ -164,7 +176,7 @@ impl Seat {
             }
             Reading::End => {
                 // Read again as a bounded one, a live partition had followed the others to here.
-                self.follow_journal(self.state.position);
+                self.follow_journal(self.state.position, bench, batch);
                 while let Some(waiting) = self.state.judge.drain(&self.timing) {
                     self.deliver_waiting(waiting, bench, batch);
                 }
@@ -176,7 +188,7 @@ impl Seat {
 
     fn line<D: Decode>(&mut self, bytes: &[u8], line: Line, bench: &mut Bench<'_, D>, batch: &mut Batch<D>) {
         self.state.received += 1;
-        let refused_before = self.follow_journal(line.position);
+        let refused_before = self.follow_journal(line.position, bench, batch);
         if let Some(length) = line.oversize {
             return self.refuse(bytes, line.position, Refused::TooLarge(length), bench, batch);
         }
@@ -210,6 +222,11 @@ impl Seat {
                 self.again(&waited.line, waited.time, waited.position, bench, batch);
             }
         }
+        self.release(bench, batch);
+    }
+
+    /// Delivers the records that have waited for their time and need not any longer.
+    fn release<D: Decode>(&mut self, bench: &mut Bench<'_, D>, batch: &mut Batch<D>) {
         while let Some(waiting) = self.state.judge.release() {
             self.deliver_waiting(waiting, bench, batch);
         }
@@ -299,10 +316,13 @@ impl Seat {
     }
 
     /// Applies the journal's judgements up to a position; whether the line at that position was refused.
-    fn follow_journal(&mut self, position: u64) -> bool {
+    fn follow_journal<D: Decode>(&mut self, position: u64, bench: &mut Bench<'_, D>, batch: &mut Batch<D>) -> bool {
         while let Some(entry) = self.journaled.pop_front_if(|entry| entry.position <= position) {
             match entry.judgement {
-                Judgement::Idle => self.state.judge.follow(entry.watermark),
+                Judgement::Idle => {
+                    self.state.judge.follow(entry.watermark);
+                    self.release(bench, batch);
+                }
                 Judgement::Ahead if entry.position == position => return true,
                 Judgement::Ahead => {}
             }
@@ -317,9 +337,13 @@ impl Seat {
         news.then(|| self.entry(self.state.position, Judgement::Idle, watermark))
     }
 
-    /// The partition follows the others.
-    pub fn follow(&mut self, watermark: Micros) {
+    /// The partition follows the others. Gives the records that have waited for this time.
+    pub fn follow<D: Decode>(&mut self, watermark: Micros, bench: &mut Bench<'_, D>) -> Batch<D> {
+        let (mut batch, before) = (self.batch(), self.state.clone());
         self.state.judge.follow(watermark);
+        self.release(bench, &mut batch);
+        self.mark(&batch, before);
+        batch
     }
 
     fn entry(&mut self, position: u64, judgement: Judgement, watermark: Micros) -> JournalEntry {

@@ -6,6 +6,7 @@
 mod damage;
 mod failing;
 mod job;
+mod live;
 mod planted;
 mod regressions;
 mod run;

@@ -73,8 +73,9 @@ impl Reader for LinesReader {
     }
 }
 
-#[derive(Default)]
-struct MemoryJournal(BTreeMap<String, Vec<JournalEntry>>);
+/// Judgements by partition.
+#[derive(Clone, Default)]
+pub struct MemoryJournal(pub BTreeMap<String, Vec<JournalEntry>>);
 
 impl Journal for MemoryJournal {
     fn append(&mut self, entries: &[JournalEntry]) -> Result<(), Error> {
@@ -164,6 +165,11 @@ pub fn words(folder: &Path, partitions: &[Vec<String>], variant: &Variant) -> Ou
 
 /// [`words`] with a store of choice.
 pub fn words_in(folder: &Path, partitions: &[Vec<String>], variant: &Variant, stores: Arc<dyn Stores>) -> Outcome {
+    run_in(folder, settings(folder, bounded(partitions, variant), variant), variant, stores)
+}
+
+/// Partitions that end.
+pub fn bounded(partitions: &[Vec<String>], variant: &Variant) -> Vec<(Arc<dyn Partition>, Timing)> {
     let fuse = Arc::new(AtomicU64::new(variant.crash_after));
     let of = |(index, lines): (usize, &Vec<String>)| {
         let lines = Lines {
@@ -174,11 +180,15 @@ pub fn words_in(folder: &Path, partitions: &[Vec<String>], variant: &Variant, st
         };
         (Arc::new(lines) as Arc<dyn Partition>, variant.timing)
     };
-    let status = Status::default();
-    let settings = Settings {
+    partitions.iter().enumerate().map(of).collect()
+}
+
+/// Settings of the job over partitions, with a journal of its own.
+pub fn settings(folder: &Path, partitions: Vec<(Arc<dyn Partition>, Timing)>, variant: &Variant) -> Settings {
+    Settings {
         workers: variant.workers,
         fingerprint: BTreeMap::from([("words".to_owned(), partitions.len().to_string())]),
-        partitions: partitions.iter().enumerate().map(of).collect(),
+        partitions,
         state: folder.join("state"),
         repository: repository(folder),
         snapshot_every: variant.snapshot_every,
@@ -186,9 +196,14 @@ pub fn words_in(folder: &Path, partitions: &[Vec<String>], variant: &Variant, st
         journal: Arc::new(Mutex::new(MemoryJournal::default())),
         clock: Clock::system(),
         stop: Arc::new(AtomicBool::new(false)),
-        status: status.clone(),
+        status: Status::default(),
         faults: variant.planted.map(Faults::plant).unwrap_or_default(),
-    };
+    }
+}
+
+/// Runs the job by its settings, from the newest snapshot of the folder.
+pub fn run_in(folder: &Path, settings: Settings, variant: &Variant, stores: Arc<dyn Stores>) -> Outcome {
+    let status = settings.status.clone();
     let start = Start::find(&settings, 0).expect("a snapshot that fits, or none");
     let restored = start.restore.at();
     let outputs = folder.to_owned();

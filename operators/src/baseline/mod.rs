@@ -14,29 +14,71 @@ pub mod thresholds;
 use engine::time::Micros;
 use serde::{Deserialize, Serialize};
 
-/// What is counted per user in a sliding window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Metric {
-    /// Files downloaded within an hour.
-    FileDownloads,
-}
+macro_rules! metrics {
+    ($($variant:ident $name:literal $doc:literal)*) => {
+        /// What is counted per user in a sliding window. The order is part of the format of rows: new ones come last.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Metric { $(#[doc = $doc] $variant),* }
 
-impl Metric {
-    /// The name as it stands in evidence.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Metric::FileDownloads => "file_downloads_1h",
+        impl Metric {
+            /// Every metric.
+            pub const ALL: &'static [Metric] = &[$(Metric::$variant),*];
+
+            /// The name as it stands in evidence.
+            pub const fn name(self) -> &'static str {
+                match self { $(Metric::$variant => $name),* }
+            }
         }
-    }
+    };
 }
 
-/// A class of hours of the week that has thresholds of its own.
+metrics! {
+    FileDownloads "file_downloads_1h" "Files downloaded within an hour."
+    FileShares "file_shares_1h" "Files shared within an hour."
+    ApiCalls "api_calls_1h" "API calls within an hour."
+    Searches "searches_1h" "Searches within an hour."
+    MessageDeletions "message_deletions_1h" "Messages deleted within an hour."
+}
+
+/// A class of hours of the week that has thresholds of its own: all hours, or one of the four quarters of working days
+/// or of weekends (UTC).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Class(pub u8);
 
 impl Class {
     /// All hours of the week.
     pub const ALL_HOURS: Class = Class(0);
+
+    /// The class of a quarter of a day, counted since 1970.
+    pub fn of_quarter(quarter: u32) -> Class {
+        // 1 January 1970 was a Thursday.
+        let weekend = matches!(quarter / QUARTERS % 7, 2 | 3);
+        Class(1 + u8::from(weekend) * QUARTERS as u8 + (quarter % QUARTERS) as u8)
+    }
+
+    /// The name as it stands in evidence; empty for all hours.
+    pub fn name(self) -> &'static str {
+        const NAMES: [&str; 9] = [
+            "",
+            "weekdays_00_06",
+            "weekdays_06_12",
+            "weekdays_12_18",
+            "weekdays_18_24",
+            "weekends_00_06",
+            "weekends_06_12",
+            "weekends_12_18",
+            "weekends_18_24",
+        ];
+        NAMES.get(usize::from(self.0)).copied().unwrap_or_default()
+    }
+}
+
+/// Quarters of a day.
+const QUARTERS: u32 = 4;
+
+/// The quarter of a day that a time is in, counted since 1970.
+pub fn quarter(time: Micros) -> u32 {
+    (time.secs() / (86_400 / u64::from(QUARTERS))) as u32
 }
 
 /// What a distribution is of, within an org.
@@ -131,15 +173,55 @@ impl VolumeRule {
     /// the prior `p` as (n q + k p) / (n + k) with k = [`crate::limits::PRIOR_SAMPLES`], as in an empirical Bayes
     /// mean. Rounded down.
     pub fn threshold(&self, quantile: u64, samples: u64) -> u64 {
-        let (weight, samples) = (u128::from(crate::limits::PRIOR_SAMPLES), u128::from(samples));
-        let sum = samples * u128::from(quantile) + weight * u128::from(self.prior);
-        let scaled = sum.saturating_mul(u128::from(self.margin)) / ((samples + weight) * 1_000);
-        u64::try_from(scaled).unwrap_or(u64::MAX).max(self.floor)
+        self.bar(self.shrunk(self.prior(), quantile, samples))
+    }
+
+    /// The same for a class of hours, whose quantile is shrunk towards the org's of all hours. Both are a quantile and
+    /// its number of samples.
+    pub fn threshold_of_hours(&self, all: (u64, u64), hours: (u64, u64)) -> u64 {
+        let all = self.shrunk(self.prior(), all.0, all.1);
+        self.bar(self.shrunk(all, hours.0, hours.1))
     }
 
     /// The threshold of an org that has taught nothing yet.
     pub fn untaught(&self) -> u64 {
         self.threshold(0, 0)
+    }
+
+    /// The quantile that a threshold stands for, were it not for the floor.
+    pub fn quantile_of(&self, threshold: u64) -> u64 {
+        u64::try_from(u128::from(threshold) * 1_000 / u128::from(self.margin)).unwrap_or(u64::MAX)
+    }
+
+    fn prior(&self) -> u128 {
+        u128::from(self.prior) * 1_000
+    }
+
+    /// In thousandths.
+    fn shrunk(&self, prior: u128, quantile: u64, samples: u64) -> u128 {
+        let (weight, samples) = (u128::from(crate::limits::PRIOR_SAMPLES), u128::from(samples));
+        (samples * u128::from(quantile)).saturating_mul(1_000).saturating_add(weight * prior) / (samples + weight)
+    }
+
+    fn bar(&self, shrunk: u128) -> u64 {
+        let scaled = shrunk.saturating_mul(u128::from(self.margin)) / 1_000_000;
+        u64::try_from(scaled).unwrap_or(u64::MAX).max(self.floor)
+    }
+}
+
+/// The rule of every metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeRules([VolumeRule; Metric::ALL.len()]);
+
+impl VolumeRules {
+    /// The rules that `of` gives.
+    pub fn new(of: impl Fn(Metric) -> VolumeRule) -> Self {
+        VolumeRules(std::array::from_fn(|index| of(Metric::ALL[index])))
+    }
+
+    /// The rule of a metric.
+    pub fn of(&self, metric: Metric) -> &VolumeRule {
+        &self.0[metric as usize]
     }
 }
 
@@ -158,5 +240,29 @@ mod tests {
         assert_eq!(rule.threshold(1_000, 1_800), 1_820);
         assert_eq!(VolumeRule::new(1, 1.25, 8).threshold(8, 7), 10);
         assert_eq!(rule.threshold(u64::MAX, 1 << 40), u64::MAX);
+        assert_eq!(rule.quantile_of(140), 70);
+    }
+
+    #[test]
+    fn hours_with_few_samples_have_the_orgs_own_bar() {
+        let rule = VolumeRule::new(50, 2.0, 100);
+        assert_eq!(rule.threshold_of_hours((40, 200), (0, 0)), rule.threshold(40, 200));
+        assert_eq!(rule.threshold_of_hours((0, 0), (0, 0)), rule.untaught());
+        assert_eq!(rule.threshold_of_hours((40, 200), (30, 200)), 100);
+        assert_eq!(rule.threshold_of_hours((40, 1_000_000), (90, 1_000_000)), 179);
+    }
+
+    #[test]
+    fn quarters_of_working_days_and_weekends_are_told_apart() {
+        let class = |secs: u64| Class::of_quarter(quarter(Micros::from_secs(secs))).name();
+        let monday = 1_767_571_200; // 2026-01-05
+        assert_eq!(
+            [0, 6, 12, 23].map(|hour| class(monday + hour * 3_600)),
+            ["weekdays_00_06", "weekdays_06_12", "weekdays_12_18", "weekdays_18_24"]
+        );
+        assert_eq!(class(monday - 1), "weekends_18_24");
+        assert_eq!(class(monday - 2 * 86_400), "weekends_00_06");
+        assert_eq!(class(monday - 2 * 86_400 - 1), "weekdays_18_24");
+        assert_eq!(Class::ALL_HOURS.name(), "");
     }
 }

@@ -1,8 +1,8 @@
 //! The thresholds that orgs have taught. Owned here: which were sent, so that nothing is said twice, and the hour until
 //! they apply. An org that has taught nothing has none here; detection then holds to the prior.
 
-use super::{Metric, Quantile, Subject, Threshold, VolumeRule};
-use crate::limits::THRESHOLD_DELAY;
+use super::{Class, Quantile, Subject, Threshold, VolumeRule, VolumeRules};
+use crate::limits::{HOURS_SAMPLES, THRESHOLD_DELAY};
 use engine::error::Error;
 use engine::keyed::{Context, Logic, Record};
 use engine::state::{Row, RowKey};
@@ -26,10 +26,13 @@ impl Record for Quantile {
     }
 }
 
-/// The thresholds of an org: of each distribution the one in force, and those sent that do not apply yet, oldest first.
+/// The thresholds of an org: of each distribution its quantile, the threshold in force, and those sent that do not apply
+/// yet, oldest first. A class of hours leans on the quantile of all hours, so a change of that is one of every class.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OrgThresholds {
     sent: BTreeMap<Subject, Vec<Sent>>,
+    /// Value and number of samples.
+    quantiles: BTreeMap<Subject, (u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,11 +44,11 @@ struct Sent {
 
 impl Row for OrgThresholds {
     const TYPE: u16 = 22;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     const TTL: Option<Span> = None;
 
     fn weight(&self) -> usize {
-        size_of::<Self>() + self.sent.values().map(|sent| 64 + sent.len() * size_of::<Sent>()).sum::<usize>()
+        size_of::<Self>() + self.sent.values().map(|sent| 128 + sent.len() * size_of::<Sent>()).sum::<usize>()
     }
 }
 
@@ -56,8 +59,8 @@ impl OrgThresholds {
         let view = |(subject, sent): (&Subject, &Vec<Sent>)| {
             let in_force = sent.iter().rfind(|sent| sent.at <= now).map(one);
             let pending: Vec<Value> = sent.iter().filter(|sent| sent.at > now).map(one).collect();
-            let name = format!("{} class {}", subject.metric.name(), subject.class.0);
-            (name, json!({"in_force": in_force, "pending": pending}))
+            let name = format!("{} {}", subject.metric.name(), subject.class.name());
+            (name.trim_end().to_owned(), json!({"in_force": in_force, "pending": pending}))
         };
         Value::Object(self.sent.iter().map(view).collect())
     }
@@ -68,19 +71,47 @@ impl OrgThresholds {
         Some((sent.value, sent.samples))
     }
 
-    /// Takes up what a quantile comes to. Returns what is to be sent, if it differs from what was sent last.
-    fn learn(&mut self, now: Micros, quantile: Quantile, rule: &VolumeRule) -> Option<Threshold> {
+    /// Takes up a quantile. Returns what is to be sent: the thresholds that differ from what was sent last.
+    fn learn(&mut self, now: Micros, quantile: Quantile, rule: &VolumeRule) -> Vec<Threshold> {
         let Quantile { org, subject, value, samples, .. } = quantile;
-        let sent = self.sent.entry(subject).or_default();
-        let in_force = sent.iter().rposition(|sent| sent.at <= now);
-        sent.drain(..in_force.unwrap_or(0));
-        let next = Sent { at: now.plus(THRESHOLD_DELAY), value: rule.threshold(value, samples), samples };
-        if sent.last().is_some_and(|last| last.value == next.value) {
-            return None;
+        self.quantiles.insert(subject, (value, samples));
+        let metric = subject.metric;
+        let all = self.quantiles.get(&Subject { metric, class: Class::ALL_HOURS }).copied().unwrap_or_default();
+        let touched = |other: &Subject| match subject.class {
+            Class::ALL_HOURS => other.metric == metric,
+            _ => *other == subject,
+        };
+        // Once it has had one of its own, a class keeps it: with few samples it comes close to that of all hours.
+        let sent = &self.sent;
+        let has_own = |subject: &Subject, samples: u64| {
+            subject.class == Class::ALL_HOURS || samples >= HOURS_SAMPLES || sent.contains_key(subject)
+        };
+        let concerned = self.quantiles.iter().filter(|(other, own)| touched(other) && has_own(other, own.1));
+        let concerned: Vec<(Subject, (u64, u64))> = concerned.map(|(subject, own)| (*subject, *own)).collect();
+        let mut changed = Vec::new();
+        for (subject, own) in concerned {
+            let value = match subject.class {
+                Class::ALL_HOURS => rule.threshold(own.0, own.1),
+                _ => rule.threshold_of_hours(all, own),
+            };
+            let next = Sent { at: now.plus(THRESHOLD_DELAY), value, samples: own.1 };
+            if send(self.sent.entry(subject).or_default(), now, next) {
+                changed.push(next.of(org.clone(), subject));
+            }
         }
-        sent.push(next);
-        Some(next.of(org, subject))
+        changed
     }
+}
+
+/// Puts a threshold behind those sent, unless it is the last one's; and lets go of those that are no longer in force.
+fn send(sent: &mut Vec<Sent>, now: Micros, next: Sent) -> bool {
+    let in_force = sent.iter().rposition(|sent| sent.at <= now);
+    sent.drain(..in_force.unwrap_or(0));
+    let new = sent.last().is_none_or(|last| last.value != next.value);
+    if new {
+        sent.push(next);
+    }
+    new
 }
 
 impl Sent {
@@ -91,19 +122,13 @@ impl Sent {
 
 /// The third stage: from quantiles to thresholds.
 pub struct Thresholds {
-    downloads: VolumeRule,
+    rules: VolumeRules,
 }
 
 impl Thresholds {
     /// Thresholds by these rules.
-    pub fn new(downloads: VolumeRule) -> Self {
-        Thresholds { downloads }
-    }
-
-    fn rule(&self, metric: Metric) -> &VolumeRule {
-        match metric {
-            Metric::FileDownloads => &self.downloads,
-        }
+    pub fn new(rules: VolumeRules) -> Self {
+        Thresholds { rules }
     }
 }
 
@@ -119,10 +144,8 @@ impl Logic for Thresholds {
 
     fn apply(&mut self, quantile: Quantile, context: &mut Context<'_, Self>) -> Result<(), Error> {
         let row = context.rows.write(quantile.key())?.get_or_insert_default();
-        let rule = self.rule(quantile.subject.metric);
-        if let Some(threshold) = row.learn(context.now, quantile, rule) {
-            context.out.emit(threshold);
-        }
+        let rule = self.rules.of(quantile.subject.metric);
+        row.learn(context.now, quantile, rule).into_iter().for_each(|threshold| context.out.emit(threshold));
         Ok(())
     }
 
@@ -142,7 +165,7 @@ impl Logic for Thresholds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::Class;
+    use crate::baseline::Metric;
 
     const SUBJECT: Subject = Subject { metric: Metric::FileDownloads, class: Class::ALL_HOURS };
 
@@ -153,7 +176,8 @@ mod tests {
         let mut learn = |mins: u64, value| {
             let at = Micros::from_secs(mins * 60);
             let quantile = Quantile { at, org: "E1".to_owned(), subject: SUBJECT, value, samples: 1_000_000_000 };
-            row.learn(at, quantile, &rule).map(|threshold| (threshold.at.secs() / 60, threshold.value))
+            let sent = row.learn(at, quantile, &rule).pop();
+            sent.map(|threshold| (threshold.at.secs() / 60, threshold.value))
         };
         // A prior of zero pulls the quantile just under its value.
         assert_eq!(learn(0, 21), Some((60, 20)));
@@ -163,5 +187,22 @@ mod tests {
         assert_eq!(learn(85, 21), None);
         let kept: Vec<u64> = row.sent[&SUBJECT].iter().map(|sent| sent.at.secs() / 60).collect();
         assert_eq!(kept, [80, 90]);
+    }
+    #[test]
+    fn hours_lean_on_all_hours_and_change_with_them() {
+        let rule = VolumeRule::new(1, 1.0, 100);
+        let mut row = OrgThresholds::default();
+        let mut learn = |class, value, samples| {
+            let subject = Subject { metric: Metric::FileDownloads, class };
+            let quantile = Quantile { at: Micros(1), org: "E1".to_owned(), subject, value, samples };
+            let sent = row.learn(Micros(1), quantile, &rule);
+            sent.into_iter().map(|threshold| (threshold.subject.class, threshold.value)).collect::<Vec<_>>()
+        };
+        let night = Class(1);
+        assert_eq!(learn(night, 10, 499), []);
+        assert_eq!(learn(night, 10, 600), [(night, 32)]);
+        assert_eq!(learn(Class::ALL_HOURS, 20, 200), [(Class::ALL_HOURS, 60), (night, 22)]);
+        assert_eq!(learn(night, 10, 600), []);
+        assert_eq!(learn(night, 10, 0), [(night, 60)]);
     }
 }

@@ -14,6 +14,8 @@ pub struct Facts {
     pub by_app: bool,
     /// An earlier response ended the session.
     pub answered: bool,
+    /// As many people of the org were answered lately as may be.
+    pub radius_reached: bool,
 }
 
 /// What was set for one reason, as it applies to the user.
@@ -25,6 +27,8 @@ pub struct Rule {
     pub excluded_user: bool,
     /// A group of the user's is excluded.
     pub excluded_group: bool,
+    /// The user was answered too often or too lately for it.
+    pub held_back: bool,
     /// Decide, but do not act.
     pub shadow: bool,
 }
@@ -41,6 +45,8 @@ const CHECKS: &[(Outcome, Applies)] = &[
     (Outcome::ExcludedUser, |_, rule| rule.excluded_user),
     (Outcome::ExcludedGroup, |_, rule| rule.excluded_group),
     (Outcome::AlreadyAnswered, |facts, _| facts.answered),
+    (Outcome::LoopProtected, |_, rule| rule.held_back),
+    (Outcome::RateLimited, |facts, _| facts.radius_reached),
     (Outcome::Shadow, |_, rule| rule.shadow),
 ];
 
@@ -62,8 +68,9 @@ mod tests {
     fn the_first_check_that_applies_decides() {
         for bits in 0u32..1 << CHECKS.len() {
             let on = |n: u32| bits & 1 << n != 0;
-            let facts = Facts { external: on(0), bot: on(1), by_app: on(2), answered: on(6) };
-            let rule = Rule { enabled: !on(3), excluded_user: on(4), excluded_group: on(5), shadow: on(7) };
+            let facts = Facts { external: on(0), bot: on(1), by_app: on(2), answered: on(6), radius_reached: on(8) };
+            let (excluded_user, excluded_group) = (on(4), on(5));
+            let rule = Rule { enabled: !on(3), excluded_user, excluded_group, held_back: on(7), shadow: on(9) };
             let expected = [
                 Outcome::ExternalUser,
                 Outcome::BotUser,
@@ -72,9 +79,11 @@ mod tests {
                 Outcome::ExcludedUser,
                 Outcome::ExcludedGroup,
                 Outcome::AlreadyAnswered,
+                Outcome::LoopProtected,
+                Outcome::RateLimited,
                 Outcome::Shadow,
                 Outcome::Responded,
-            ][bits.trailing_zeros().min(8) as usize];
+            ][bits.trailing_zeros().min(10) as usize];
             assert_eq!(judge(&facts, &rule), expected, "{facts:?} {rule:?}");
         }
     }

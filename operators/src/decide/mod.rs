@@ -1,11 +1,12 @@
 //! Decide: whether an anomaly is answered, by what the org set and by what came before. Owned here: the checks, the
-//! verdict, whom to tell, and the rows of orgs and users that this rests on. Not owned here: how policy is derived
+//! verdict, restraint, whom to tell, and the rows of orgs and users that this rests on. Not owned here: how policy is derived
 //! (`policy`) and how a response is carried out (`respond`).
 
 pub mod checks;
 pub mod line;
 pub mod recipients;
 pub mod record;
+pub mod restraint;
 pub mod rows;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -58,12 +59,15 @@ impl Decide {
             Some(DecideRow::User(row)) => row.clone(),
             _ => UserRow::default(),
         };
-        let decision = match context.rows.read(Address::org(&anomaly.org).key())? {
+        let of_org = Address::org(&anomaly.org);
+        let decision = match context.rows.read(of_org.key())? {
             Some(DecideRow::Org(org)) => decide(anomaly, org, &user, &self.dry),
             _ => decide(anomaly, &OrgRow::default(), &user, &self.dry),
         };
         if decision.by_reason.values().any(|outcome| matches!(outcome, Outcome::Shadow | Outcome::Responded)) {
-            user_row(context.rows.write(at.key())?).answered = Some(decision.anomaly.at);
+            let now = decision.anomaly.at;
+            user_row(context.rows.write(at.key())?).answers.note(now);
+            org_row(context.rows.write(of_org.key())?).radius.note(person(&decision.anomaly), now);
         }
         context.totals[0] += 1;
         context.totals[decision.outcome().map_or(1, |outcome| 2 + outcome as usize)] += 1;
@@ -124,10 +128,13 @@ pub fn decide(anomaly: Anomaly, org: &OrgRow, user: &UserRow, dry: &DryRun) -> D
         external: user.known.as_ref().map_or(anomaly.is_external == Some(true), |known| known.is_external),
         bot: user.known.as_ref().is_some_and(|known| known.is_bot),
         by_app: anomaly.by_app || anomaly.kind == KeyKind::App,
-        answered: user.answered.is_some_and(|answered| anomaly.first_seen <= answered),
+        answered: user.answers.last().is_some_and(|answered| anomaly.first_seen <= answered),
+        radius_reached: org.radius.is_reached(person(&anomaly), anomaly.at),
     };
     let judge = |reason: Reason| {
-        let rule = org.rule(reason, person(&anomaly), user, dry.covers(reason));
+        let verdict = verdict::verdict(reason, &anomaly.marks, user.answers.last(), anomaly.at);
+        let held_back = user.answers.hold_back(verdict, anomaly.at);
+        let rule = org.rule(reason, person(&anomaly), user, held_back, dry.covers(reason));
         (reason, checks::judge(&facts, &rule))
     };
     let by_reason = anomaly.reasons.iter().copied().filter(|reason| reason.has_toggle()).map(judge).collect();
@@ -141,8 +148,10 @@ fn respond(decision: &Decision, org: &OrgRow, user: &UserRow) -> Option<Response
     let anomaly = &decision.anomaly;
     let answered = decision.by_reason.iter().filter(|(_, outcome)| **outcome == Outcome::Responded);
     let reasons: Vec<Reason> = answered.map(|(reason, _)| *reason).collect();
-    let verdict: Verdict =
-        reasons.iter().map(|reason| verdict::verdict(*reason, &anomaly.marks, user.answered, anomaly.at)).max()?;
+    let verdict: Verdict = reasons
+        .iter()
+        .map(|reason| verdict::verdict(*reason, &anomaly.marks, user.answers.last(), anomaly.at))
+        .max()?;
     Some(Response {
         id: Id::of("response", &[anomaly.id.as_str().as_bytes()]),
         reasons,

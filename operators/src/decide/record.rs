@@ -1,8 +1,8 @@
-//! What comes into decide: policy as it changes, and anomalies. Owned here: where each record's row lies and the order
+//! What comes into decide: policy as it changes, who is active, and anomalies. Owned here: where each record's row lies and the order
 //! of application at one time.
 
 use super::rows::Known;
-use crate::model::anomaly::Anomaly;
+use crate::model::anomaly::{Active, Anomaly};
 use crate::model::control::{DirectoryRow, Settings, Switch};
 use crate::model::decision::Recipient;
 use crate::model::event::{KeyKind, key_of};
@@ -67,6 +67,13 @@ pub enum OrgChange {
         on: bool,
         /// Who, and how; not as the affected user.
         admin: Recipient,
+    },
+    /// One of its people is active.
+    Active {
+        /// Since when.
+        at: Micros,
+        /// The hour, since 1970, in which they were active last; zero if never.
+        previous: u32,
     },
 }
 
@@ -147,6 +154,13 @@ impl From<Anomaly> for DecideRecord {
     fn from(anomaly: Anomaly) -> Self {
         let address = Address::user(&anomaly.org, person(&anomaly));
         DecideRecord { at: anomaly.at, address, body: Body::Anomaly(Box::new(anomaly)) }
+    }
+}
+
+impl From<Active> for DecideRecord {
+    fn from(active: Active) -> Self {
+        let Active { at, org, previous } = active;
+        DecideRecord::org(at, &org, OrgChange::Active { at, previous })
     }
 }
 

@@ -3,11 +3,12 @@
 
 use super::checks::Rule;
 use super::record::{OrgChange, UserChange};
+use super::restraint::{Answers, Radius};
 use crate::model::control::{Settings, Switch};
 use crate::model::decision::Recipient;
 use crate::model::reason::Reason;
 use engine::state::Row;
-use engine::time::{Micros, Span};
+use engine::time::Span;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,8 @@ pub struct OrgRow {
     pub shadow: Option<Switch>,
     /// Its admins who are told of responses, by user id; at most [`crate::limits::RECIPIENTS_MAX`].
     pub admins: BTreeMap<String, Recipient>,
+    /// Who is active, and who was answered lately.
+    pub radius: Radius,
 }
 
 /// What is known of a user.
@@ -39,8 +42,9 @@ pub struct UserRow {
     pub known: Option<Known>,
     /// The reasons for which a group of the user's is excluded.
     pub exempt: BTreeSet<Reason>,
-    /// Effective time of the last event that was answered, or would have been but for a dry run.
-    pub answered: Option<Micros>,
+    /// Effective times of the events that were answered lately, or would have been but for a dry run; of the last one
+    /// however long ago.
+    pub answers: Answers,
 }
 
 /// What decide needs of a directory row.
@@ -60,14 +64,14 @@ pub struct Known {
 
 impl Row for DecideRow {
     const TYPE: u16 = 30;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     const TTL: Option<Span> = None;
 
     fn weight(&self) -> usize {
         match self {
             DecideRow::Org(row) => {
                 let excluded: usize = row.settings.responses.values().map(|r| r.exclude_users.len()).sum();
-                512 + 64 * excluded + 256 * row.admins.len()
+                512 + 64 * excluded + 256 * row.admins.len() + row.radius.weight()
             }
             DecideRow::User(row) => {
                 let known = row.known.as_ref().map_or(0, |k| k.name.len() + k.email.len() + k.locale.len());
@@ -106,6 +110,7 @@ impl OrgRow {
             "primary_owner": self.settings.primary_owner,
             "security_admins": self.settings.security_admins,
             "shadow": shadow,
+            "blast_radius": self.radius.view(),
             "told": self.admins.keys().collect::<Vec<_>>(),
         })
     }
@@ -124,12 +129,15 @@ impl OrgRow {
             OrgChange::Admin { on: false, admin } => {
                 self.admins.remove(&admin.user);
             }
+            OrgChange::Active { at, previous } => self.radius.active(at, previous),
         }
     }
 
-    /// What applies to a user for a reason; `shadow` says whether a dry run is on beyond the org's own switch.
-    pub fn rule(&self, reason: Reason, name: &str, user: &UserRow, shadow: bool) -> Rule {
+    /// What applies to a user for a reason; `held_back` says whether they were answered too often for it, `shadow`
+    /// whether a dry run is on beyond the org's own switch.
+    pub fn rule(&self, reason: Reason, name: &str, user: &UserRow, held_back: bool, shadow: bool) -> Rule {
         Rule {
+            held_back,
             enabled: self.settings.enabled(reason),
             excluded_user: self.settings.responses.get(&reason).is_some_and(|r| r.exclude_users.contains(name)),
             excluded_group: user.exempt.contains(&reason),
@@ -144,7 +152,7 @@ impl UserRow {
         json!({
             "directory": self.known,
             "excluded_by_group": self.exempt.iter().map(|reason| reason.code()).collect::<Vec<_>>(),
-            "answered_us": self.answered.map(|at| at.0),
+            "answered_us": self.answers.view(),
         })
     }
 

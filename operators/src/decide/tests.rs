@@ -61,6 +61,12 @@ pub(crate) fn anomaly(second: u64, reasons: &[Reason]) -> Anomaly {
     }
 }
 
+/// The same by somebody who has none of the user's marks.
+fn by_a_stranger(anomaly: Anomaly) -> Anomaly {
+    let marks = anomaly.marks.iter().map(|mark| Mark { known: false, ..mark.clone() }).collect();
+    Anomaly { marks, ..anomaly }
+}
+
 /// Runs a logic as the engine does, over the memory store, on records in any order. What comes out, and its totals.
 pub(crate) fn drive<L: Logic<Record: Sync, Out: Sync>>(
     logic: impl FnOnce() -> L + Send + Sync + 'static,
@@ -244,8 +250,8 @@ fn reasons_of_one_anomaly_are_judged_each_by_itself() {
 #[test]
 fn policy_applies_from_its_time_on_and_before_anomalies_of_the_same_time() {
     let tor = |second| -> DecideRecord {
-        Anomaly { first_seen: at(second), session: Some(format!("S{second}")), ..anomaly(second, &[Reason::Tor]) }
-            .into()
+        let session = Some(format!("S{second}"));
+        by_a_stranger(Anomaly { first_seen: at(second), session, ..anomaly(second, &[Reason::Tor]) }).into()
     };
     let decided = decisions(vec![
         tor(10),
@@ -271,7 +277,7 @@ fn policy_applies_from_its_time_on_and_before_anomalies_of_the_same_time() {
 fn a_session_that_a_response_ended_is_answered_and_a_later_one_is_not() {
     let seen = |second, first_seen: u64, session: Option<&str>| -> DecideRecord {
         let session = session.map(str::to_owned);
-        Anomaly { first_seen: at(first_seen), session, ..anomaly(second, &[Reason::Tor]) }.into()
+        by_a_stranger(Anomaly { first_seen: at(first_seen), session, ..anomaly(second, &[Reason::Tor]) }).into()
     };
     let decided = decisions(vec![
         seen(10, 0, Some("S1")),
@@ -285,7 +291,7 @@ fn a_session_that_a_response_ended_is_answered_and_a_later_one_is_not() {
     let ended = "already_answered";
     assert_eq!(names, ["responded", ended, ended, "responded", "responded", ended]);
     let verdicts: Vec<_> = decided.iter().filter_map(|d| d.response.as_ref()).map(|r| r.verdict).collect();
-    assert_eq!(verdicts, [Verdict::First, Verdict::Repeat, Verdict::Repeat]);
+    assert_eq!(verdicts, [Verdict::First, Verdict::Persisting, Verdict::Persisting]);
     // Two sessionless events at one time: the first answers, and the second is its own first sight at that time.
     let twin = |id: &[u8]| {
         DecideRecord::from(Anomaly {
@@ -297,6 +303,57 @@ fn a_session_that_a_response_ended_is_answered_and_a_later_one_is_not() {
     };
     let names: Vec<_> = decisions(vec![twin(b"1"), twin(b"2")]).iter().map(|d| d.outcome().unwrap().name()).collect();
     assert_eq!(names, ["responded", ended]);
+}
+
+/// Anomalies of a new session each, so many minutes after the start.
+fn again(user: &str, mins: u64) -> Anomaly {
+    let (id, session) = (Id::of("again", &[user.as_bytes(), &mins.to_le_bytes()]), Some(format!("S{mins}")));
+    Anomaly { id, user: user.into(), first_seen: at(mins * 60), session, ..anomaly(mins * 60, &[Reason::Tor]) }
+}
+
+fn names(decided: &[Decision]) -> Vec<&'static str> {
+    decided.iter().map(|decision| decision.outcome().expect("it has a toggle").name()).collect()
+}
+
+#[test]
+fn an_honest_user_is_answered_three_times_a_day_and_then_left_in_peace() {
+    let minutes = [0, 5, 10, 40, 70, 300, 24 * 60 + 1];
+    let decided = decisions(minutes.map(|mins| again("U1", mins).into()).to_vec());
+    let (yes, no) = ("responded", "loop_protected");
+    assert_eq!(names(&decided), [yes, no, yes, no, yes, no, yes]);
+    let verdicts: Vec<_> = decided.iter().filter_map(|d| d.response.as_ref()).map(|r| r.verdict).collect();
+    assert_eq!(verdicts, [Verdict::First, Verdict::Repeat, Verdict::Repeat, Verdict::Repeat]);
+}
+
+#[test]
+fn an_attack_that_persists_is_answered_each_time_within_its_own_limit() {
+    let decided = decisions((0..12).map(|mins| by_a_stranger(again("U1", mins)).into()).collect());
+    let expected: Vec<_> = (0..12).map(|n| if n < 10 { "responded" } else { "loop_protected" }).collect();
+    assert_eq!(names(&decided), expected);
+    assert!(decided[1..10].iter().all(|d| d.response.as_ref().is_some_and(|r| r.verdict == Verdict::Persisting)));
+    // What is left for the honest user was used up by the attack.
+    let mut records: Vec<DecideRecord> = (0..3).map(|mins| by_a_stranger(again("U1", mins)).into()).collect();
+    records.push(again("U1", 90).into());
+    assert_eq!(names(&decisions(records))[3], "loop_protected");
+}
+
+#[test]
+fn so_many_people_of_an_org_are_answered_within_an_hour_and_no_more() {
+    let user = |n: u64| format!("U{n:03}");
+    let burst = || (0..15).map(|n| again(&user(n), 100 + n).into());
+    let expected: Vec<_> = (0..15).map(|n| if n < 10 { "responded" } else { "rate_limited" }).collect();
+    assert_eq!(names(&decisions(burst().collect())), expected);
+    // The first of them is no further person, and an hour later there is room again.
+    let more = [by_a_stranger(again(&user(0), 130)).into(), again(&user(20), 161).into()];
+    assert_eq!(names(&decisions(burst().chain(more).collect()))[15..], ["responded", "responded"]);
+    // In an org of 300 who were active yesterday, it is fifteen. So it is in a dry run.
+    let active =
+        |mins: u64| DecideRecord::org(at(mins * 60), "E1", OrgChange::Active { at: at(mins * 60), previous: 0 });
+    let people = || (0..300).map(|_| active(90));
+    assert!(names(&decisions(people().chain(burst()).collect())).iter().all(|name| *name == "responded"));
+    let shadow = DecideRecord::org(at(0), "E1", OrgChange::Shadow { position: 0, switch: switch(None) });
+    let dry = decisions(burst().chain([shadow]).collect());
+    assert_eq!(names(&dry)[9..11], ["shadow", "rate_limited"]);
 }
 
 #[test]
@@ -374,7 +431,7 @@ fn admins_change_in_place_and_go() {
         security_admin: false,
     };
     let change = |second, on, name| DecideRecord::org(at(second), "E1", OrgChange::Admin { on, admin: admin(name) });
-    let tor = |second| Anomaly { first_seen: at(second), ..anomaly(second, &[Reason::Tor]) }.into();
+    let tor = |second| by_a_stranger(Anomaly { first_seen: at(second), ..anomaly(second, &[Reason::Tor]) }).into();
     let records = vec![
         change(0, true, "Zoe"),
         tor(1),

@@ -40,7 +40,8 @@ use actions::Catalogue;
 use bytes::{BufMut, BytesMut};
 use diagnose::{diagnose, nests_too_deep};
 use engine::key::hash;
-use engine::time::{Micros, Span};
+use engine::source::Arrival;
+use engine::time::Micros;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -72,6 +73,8 @@ pub struct Parsed<'a> {
     user: Cow<'a, str>,
     enterprise: Option<Cow<'a, str>>,
     location: Cow<'a, str>,
+    /// `context.app.id`, or its name.
+    app: Option<Cow<'a, str>>,
     facts: Facts,
 }
 
@@ -93,6 +96,7 @@ struct Facts {
     device: Option<u64>,
     cookie: Option<Micros>,
     asn: Option<u32>,
+    country: Option<[u8; 2]>,
     entity: Option<u64>,
 }
 
@@ -128,55 +132,15 @@ impl EventDecoder {
         self.orgs.of(parsed, at)
     }
 
-    /// Appends the event's record, keyed by (org, user), now that its effective time `at` is known and how far it is
-    /// `behind` its partition's watermark.
-    pub fn stamp(
-        &mut self,
-        parsed: &Parsed<'_>,
-        at: Micros,
-        behind: Span,
-        partition: u32,
-        position: u64,
-        out: &mut Vec<Event>,
-    ) -> Result<(), Rejection> {
-        let org = self.orgs.of(parsed, at)?;
-        let length = 3 + org.len() + parsed.user.len() + parsed.id.len() + parsed.line.len();
-        if self.block.capacity() < length {
-            self.block = BytesMut::with_capacity(length.max(TEXT_BLOCK_BYTES));
+    /// Appends the event's record, keyed by (org, user), and where an app acted and says which, a copy keyed by
+    /// (org, app), now that the effective time is known.
+    pub fn stamp(&mut self, parsed: &Parsed<'_>, arrival: Arrival, out: &mut Vec<Event>) -> Result<(), Rejection> {
+        let org = self.orgs.of(parsed, arrival.at)?;
+        let mut copy = |kind, name| out.push(parsed.event(arrival, kind, org, name, &mut self.block));
+        copy(KeyKind::User, &*parsed.user);
+        if let Some(app) = &parsed.app {
+            copy(KeyKind::App, app);
         }
-        push_key(&mut self.block, KeyKind::User, org, &parsed.user);
-        let key_len = self.block.len();
-        let key_hash = hash(&self.block);
-        self.block.put_slice(parsed.id.as_bytes());
-        self.block.put_slice(&parsed.line);
-        let facts = &parsed.facts;
-        out.push(Event {
-            at,
-            time: facts.time,
-            behind,
-            partition,
-            position,
-            text: self.block.split().freeze(),
-            key_len: key_len as u16,
-            id_len: parsed.id.len() as u16,
-            key_hash,
-            id_hash: hash(parsed.id.as_bytes()),
-            kind: KeyKind::User,
-            action: facts.action,
-            by_app: facts.by_app,
-            is_external: facts.is_external,
-            ok: facts.ok,
-            session: facts.session,
-            agent: facts.agent,
-            ip: facts.ip,
-            tls: facts.tls,
-            client: facts.client,
-            client_version: facts.client_version,
-            device: facts.device,
-            cookie: facts.cookie,
-            asn: facts.asn,
-            entity: facts.entity,
-        });
         Ok(())
     }
 }
@@ -221,11 +185,58 @@ impl<'a> Parsed<'a> {
         let (id, user, context) = (wire.id.0, wire.actor.0.user.0.id.0, wire.context.0);
         let (location, enterprise) = (context.location.0.id.0, context.enterprise_id.map(|text| text.0));
         let enterprise = enterprise.filter(|id| !id.is_empty());
+        let app =
+            context.app.and_then(|app| [app.0.id, app.0.name].into_iter().flatten().find(|name| !name.0.is_empty()));
+        let app = app.map(|name| name.0);
         value::id(&id).ok()?;
         for name in [Some(&user), Some(&location), enterprise.as_ref()].into_iter().flatten() {
             value::name(name).ok()?;
         }
-        Some(Parsed { line: Cow::Borrowed(line), id, user, enterprise, location, facts })
+        Some(Parsed { line: Cow::Borrowed(line), id, user, enterprise, location, app, facts })
+    }
+
+    /// The record of the event under one key. Its texts are put at the end of `block`.
+    fn event(&self, arrival: Arrival, kind: KeyKind, org: &str, name: &str, block: &mut BytesMut) -> Event {
+        let length = 3 + org.len() + name.len() + self.id.len() + self.line.len();
+        if block.capacity() < length {
+            *block = BytesMut::with_capacity(length.max(TEXT_BLOCK_BYTES));
+        }
+        push_key(block, kind, org, name);
+        let key_len = block.len();
+        let key_hash = hash(block);
+        block.put_slice(self.id.as_bytes());
+        block.put_slice(&self.line);
+        let Arrival { at, behind, partition, position } = arrival;
+        let facts = &self.facts;
+        Event {
+            at,
+            time: facts.time,
+            behind,
+            partition,
+            position,
+            text: block.split().freeze(),
+            key_len: key_len as u16,
+            id_len: self.id.len() as u16,
+            key_hash,
+            id_hash: hash(self.id.as_bytes()),
+            kind,
+            person: hash(self.user.as_bytes()),
+            action: facts.action,
+            by_app: facts.by_app,
+            is_external: facts.is_external,
+            ok: facts.ok,
+            session: facts.session,
+            agent: facts.agent,
+            ip: facts.ip,
+            tls: facts.tls,
+            client: facts.client,
+            client_version: facts.client_version,
+            device: facts.device,
+            cookie: facts.cookie,
+            asn: facts.asn,
+            country: facts.country,
+            entity: facts.entity,
+        }
     }
 
     fn into_owned(self) -> Parsed<'static> {
@@ -238,6 +249,7 @@ impl<'a> Parsed<'a> {
             user: owned(self.user),
             enterprise: self.enterprise.map(owned),
             location: owned(self.location),
+            app: self.app.map(owned),
             facts: self.facts,
         }
     }
@@ -247,7 +259,8 @@ impl Facts {
     fn of(wire: &Line<'_>, catalogue: &Catalogue) -> Option<Self> {
         let context = &wire.context.0;
         value::action(&wire.action.0).ok()?;
-        value::country(said(&context.country).unwrap_or_default()).ok()?;
+        let country = said(&context.country).unwrap_or_default();
+        value::country(country).ok()?;
         let address = said(&context.ip_address).and_then(value::address);
         let details = wire.details.as_ref().map(|details| &details.0);
         if let Some(bytes) = details.and_then(|details| details.bytes) {
@@ -260,7 +273,7 @@ impl Facts {
         }
         Some(Facts {
             time: value::time(wire.date_create.get()).ok()?,
-            action: catalogue.action(&wire.action.0),
+            action: catalogue.action(&wire.action.0, details.and_then(|details| said(&details.method))),
             by_app: context.app.is_some(),
             is_external: wire.actor.0.user.0.is_external,
             ok: details.and_then(|details| details.ok).unwrap_or(true),
@@ -281,6 +294,9 @@ impl Facts {
             device: said(&context.device_id).map(hash_of),
             cookie: context.cookie_ts.map(|stamp| value::time(stamp.get())).transpose().ok()?,
             asn: context.asn.map(|asn| value::asn(asn.get())).transpose().ok()?,
+            country: <[u8; 2]>::try_from(country.as_bytes())
+                .ok()
+                .map(|code| code.map(|letter| letter.to_ascii_uppercase())),
             entity: entity_hash(wire.entity.as_ref())?,
         })
     }

@@ -62,9 +62,7 @@ impl Decode for PartitionDecoder {
         arrival: Arrival,
         out: &mut Vec<DetectRecord>,
     ) -> Result<(), Rejection> {
-        let Arrival { partition, position, at, behind } = arrival;
-        let decoder = &mut self.decoders[partition as usize];
-        decoder.stamp(&parsed, at, behind, partition, position, &mut self.events)?;
+        self.decoders[arrival.partition as usize].stamp(&parsed, arrival, &mut self.events)?;
         out.extend(self.events.drain(..).map(DetectRecord::Event));
         Ok(())
     }

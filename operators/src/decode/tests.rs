@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::event::{EventText, Person, Place};
+use engine::time::Span;
 use serde_json::{Value, json};
 
 const AT: Micros = Micros::from_secs(1_767_225_600);
@@ -28,11 +29,15 @@ pub fn full() -> Value {
     })
 }
 
+fn arrival(at: Micros, partition: u32, position: u64) -> Arrival {
+    Arrival { partition, position, at, behind: Span(0) }
+}
+
 pub fn stamped(line: &str) -> Event {
     let (mut decoder, mut out) = (decoder(), Vec::new());
     let parsed = decoder.parse(line.as_bytes()).unwrap();
-    decoder.stamp(&parsed, parsed.time(), Span(0), 3, 99, &mut out).unwrap();
-    out.pop().unwrap()
+    decoder.stamp(&parsed, arrival(parsed.time(), 3, 99), &mut out).unwrap();
+    out.swap_remove(0)
 }
 
 /// The event with the value at a JSON pointer replaced, or removed if `None`.
@@ -330,9 +335,9 @@ fn the_org_is_found_in_the_contracts_order() {
     let mut guarded = EventDecoder::new(workspaces, None, Some(["E2".to_owned()].into()));
     let parsed = guarded.parse(unnamed.as_bytes()).unwrap();
     let mut out = Vec::new();
-    let refused = guarded.stamp(&parsed, AT, Span(0), 0, 0, &mut out).unwrap_err();
+    let refused = guarded.stamp(&parsed, arrival(AT, 0, 0), &mut out).unwrap_err();
     assert_eq!((refused.reason, out.len()), (RejectReason::WrongOrg, 0));
-    guarded.stamp(&parsed, AT.plus(Span(5)), Span(0), 0, 0, &mut out).unwrap();
+    guarded.stamp(&parsed, arrival(AT.plus(Span(5)), 0, 0), &mut out).unwrap();
     assert_eq!(out[0].names(), ("E2", "U1"));
 }
 
@@ -367,6 +372,7 @@ fn the_text_is_read_again_and_bounded() {
         client_version: Some("4.35".into()),
         device_id: Some("D1".into()),
         country: Some("DE".into()),
+        method: Some("files.info".into()),
         reasons: vec!["tor".into()],
     };
     assert_eq!(read_text(&stamped(&full().to_string())), expected);
@@ -402,10 +408,30 @@ fn many_events_share_a_block() {
     let line = full().to_string();
     for position in 0..1_000 {
         let parsed = decoder.parse(line.as_bytes()).unwrap();
-        decoder.stamp(&parsed, AT, Span(0), 0, position, &mut out).unwrap();
+        decoder.stamp(&parsed, arrival(AT, 0, position), &mut out).unwrap();
     }
-    assert!(out.iter().all(|event| event.line() == line.as_bytes() && event.names() == ("E1", "U1")));
+    assert!(out.iter().all(|event| event.line() == line.as_bytes() && event.names().0 == "E1"));
     let neighbours = |pair: &[Event]| pair[0].text.as_ptr_range().end == pair[1].text.as_ptr();
     let together = out.windows(2).filter(|pair| neighbours(pair)).count();
-    assert!(together > 900, "{together} of 999 lie beside the one before");
+    assert!(together > 1_800, "{together} of 999 lie beside the one before");
+}
+
+#[test]
+fn what_an_app_does_is_also_judged_by_app() {
+    let (mut decoder, mut out) = (decoder(), Vec::new());
+    let by_app = full().to_string();
+    let parsed = decoder.parse(by_app.as_bytes()).unwrap();
+    decoder.stamp(&parsed, arrival(AT, 0, 7), &mut out).unwrap();
+    let named: Vec<_> = out.iter().map(|event| (event.kind, event.names())).collect();
+    assert_eq!(named, [(KeyKind::User, ("E1", "U1")), (KeyKind::App, ("E1", "A1"))]);
+    assert!(out.iter().all(|event| event.id() == b"a8b4f2e0-0001" && event.line() == by_app.as_bytes()));
+    assert!(out.iter().all(|event| event.person == hash(b"U1") && event.position == 7));
+    for nameless in [json!({}), json!({"id": "", "name": ""})] {
+        let line = with("/context/app", Some(nameless)).to_string();
+        out.clear();
+        let parsed = decoder.parse(line.as_bytes()).unwrap();
+        decoder.stamp(&parsed, arrival(AT, 0, 7), &mut out).unwrap();
+        assert_eq!(out.len(), 1, "{line}");
+        assert!(out[0].by_app);
+    }
 }

@@ -45,6 +45,7 @@ pub fn read_text(event: &Event) -> EventText {
         client_version: said(version),
         device_id: said(context.device_id),
         country: said(context.country),
+        method: wire.details.and_then(|details| said(details.0.method)),
         reasons: imported_reasons(line).unwrap_or_default(),
     }
 }

@@ -148,8 +148,8 @@ pub(super) struct Client<'a> {
 /// `details`, as far as every event's are read.
 #[derive(Deserialize)]
 pub(super) struct Details<'a> {
-    #[serde(borrow, rename = "method")]
-    pub _method: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub method: Option<Text<'a>>,
     #[serde(borrow)]
     pub bytes: Option<&'a RawValue>,
     pub ok: Option<bool>,

@@ -6,20 +6,20 @@
 //! apart elsewhere. An event by an app on a person's behalf is neither counted for the person nor compared within a
 //! session; what it raises (Tor) stands apart from the person's sessions.
 
-use super::cases::{Case, Cases};
+mod volumes;
+
+use super::cases::Case;
 use super::client::{Client, Print, is_public, network};
-use super::excessive_downloads::{Download, Downloads, origin};
 use super::marks::day;
 use super::recent::Noted;
-use super::record::{Active, DetectOut, Late};
+use super::record::{DetectOut, Late};
 use super::references::{OrgReferences, References};
 use super::session_fingerprint::Sight;
-use super::signal::{Bar, BarSource, Signal};
+use super::signal::Signal;
 use super::state::UserState;
 use super::{DetectSettings, Total, tor};
-use crate::baseline::{Class, Metric, Move, Subject};
-use crate::limits::PRIOR_SAMPLES;
-use crate::model::anomaly::{Anomaly, Evidence, Mark, MarkKind};
+use crate::limits::ACTIVE_AGE;
+use crate::model::anomaly::{Active, Anomaly, Evidence, Mark, MarkKind};
 use crate::model::event::{Action, Event, EventText, KeyKind};
 use crate::model::id::Id;
 use crate::model::reason::Reason;
@@ -42,8 +42,6 @@ pub struct Judge<'a> {
     /// Running totals, in the order of [`Total`].
     pub totals: &'a mut [u64],
 }
-
-const DOWNLOADS: Subject = Subject { metric: Metric::FileDownloads, class: Class::ALL_HOURS };
 
 impl Judge<'_> {
     /// Applies the event. Returns when to be called back about open cases, if a timer is to be armed.
@@ -68,7 +66,7 @@ impl Judge<'_> {
         } else if odd {
             self.raise(&signals);
         }
-        self.learn_downloads();
+        self.learn_volumes();
         if !odd {
             self.learn_marks();
         }
@@ -92,7 +90,7 @@ impl Judge<'_> {
         if event.kind != KeyKind::User {
             return;
         }
-        let (org, user) = event.names();
+        let org = event.names().0;
         if event.is_late() {
             self.count(Total::Late, 1);
             (self.emit)(DetectOut::Late(Late {
@@ -105,10 +103,10 @@ impl Judge<'_> {
             }));
         }
         let hour = (event.at.0 / Span::from_hours(1).0) as u32;
-        if !event.by_app && hour > self.state.active_hour {
+        let previous = self.state.active_hour;
+        if !event.by_app && hour > previous && event.at.since(first_seen) >= ACTIVE_AGE {
             self.state.active_hour = hour;
-            let active = Active { at: event.at, org: org.to_owned(), user: user.to_owned(), first_seen };
-            (self.emit)(DetectOut::Active(active));
+            (self.emit)(DetectOut::Active(Active { at: event.at, org: org.to_owned(), previous }));
         }
     }
 
@@ -145,9 +143,11 @@ impl Judge<'_> {
 
     /// All rules, each evaluated whatever the others say.
     fn signals(&mut self) -> Vec<Signal> {
-        let fingerprint = self.fingerprint();
-        let downloads = self.downloads();
-        tor::check(self.event, self.references).into_iter().chain(fingerprint).chain(downloads).collect()
+        let mut signals = Vec::new();
+        signals.extend(tor::check(self.event, self.references));
+        signals.extend(self.fingerprint());
+        self.volumes(&mut signals);
+        signals
     }
 
     fn fingerprint(&mut self) -> Option<Signal> {
@@ -168,35 +168,6 @@ impl Judge<'_> {
         signal
     }
 
-    fn downloads(&mut self) -> Option<Signal> {
-        let download = self.download()?;
-        let taught = self.org().and_then(|org| org.taught(DOWNLOADS));
-        let bar = taught.map_or(
-            Bar { value: self.settings.downloads.untaught(), source: BarSource::Prior, samples: 0 },
-            |taught| Bar { value: taught.value, source: BarSource::Org, samples: taught.samples },
-        );
-        let UserState { downloads, cases, .. } = &mut *self.state;
-        let downloads = downloads.get_or_insert_default();
-        let bar = downloads.bar(bar);
-        let has_case = |slot| {
-            let of_slot = |session: Option<u64>| origin(Print::of(session)) == slot;
-            cases.as_ref().is_some_and(|cases| cases.has(Reason::ExcessiveDownloads, of_slot))
-        };
-        downloads.check(&download, has_case, bar)
-    }
-
-    /// The download that the event is, if it is one that counts here.
-    fn download(&self) -> Option<Download> {
-        let event = self.event;
-        let counts = event.kind == KeyKind::App || !event.by_app;
-        (event.action == Action::FileDownloaded && event.ok && counts).then(|| Download {
-            time: event.time,
-            session: Print::of(self.session()),
-            trusted: self.is_trusted(),
-            learned: self.is_learned_from(Reason::ExcessiveDownloads),
-        })
-    }
-
     /// Whether the org's thresholds may learn from this event: not from apps, bots, external or excluded users, or
     /// anonymised networks.
     fn is_learned_from(&self, reason: Reason) -> bool {
@@ -209,30 +180,6 @@ impl Judge<'_> {
             && !excluded
             && !self.state.is_exempt(reason)
             && !self.is_tor()
-    }
-
-    fn learn_downloads(&mut self) {
-        let Some(download) = self.download() else { return };
-        let has_case = |cases: &Cases| cases.has(Reason::ExcessiveDownloads, |_| true);
-        // An org that has taught little may be one where such counts are usual: left out from the start, they would
-        // never be learned, and its heaviest users would be anomalous for good.
-        let taught = self.org().and_then(|org| org.taught(DOWNLOADS)).map_or(0, |taught| taught.samples);
-        let spoiled = taught >= PRIOR_SAMPLES && self.state.cases.as_deref().is_some_and(has_case);
-        let moved = self
-            .state
-            .downloads
-            .as_mut()
-            .and_then(|downloads: &mut Box<Downloads>| downloads.learn(&download, spoiled));
-        if let Some(moved) = moved {
-            (self.emit)(DetectOut::Move(Move {
-                at: self.event.at,
-                org: self.event.names().0.to_owned(),
-                subject: DOWNLOADS,
-                day: moved.day,
-                from: moved.from,
-                to: moved.to,
-            }));
-        }
     }
 
     /// The marks of the event: the TLS fingerprint, or the agent's family where there is none; the measured client; the

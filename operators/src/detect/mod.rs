@@ -7,22 +7,27 @@ pub mod agents;
 pub mod cases;
 pub mod client;
 pub mod excessive_downloads;
+pub mod excessive_file_shares;
 pub mod judge;
 pub mod marks;
 pub mod recent;
 pub mod record;
 pub mod references;
+pub mod search_volume;
 pub mod session_fingerprint;
 pub mod sessions;
 pub mod short;
 pub mod signal;
 pub mod state;
 pub mod tor;
+pub mod unexpected_api_call_volume;
+pub mod unexpected_message_deletion;
+pub mod volume;
 
 #[cfg(test)]
 mod tests;
 
-use crate::baseline::VolumeRule;
+use crate::baseline::VolumeRules;
 use crate::model::event::{Event, EventText, KeyKind, split_key};
 use engine::error::Error;
 use engine::keyed::{Context, Logic, Record};
@@ -37,8 +42,8 @@ use state::UserState;
 pub struct DetectSettings {
     /// Whether an anomaly found elsewhere, which came as an event, is raised like our own.
     pub respond_to_imported: bool,
-    /// The rule for `excessive_downloads`.
-    pub downloads: VolumeRule,
+    /// How the bars of volume rules are made.
+    pub volumes: VolumeRules,
 }
 
 /// The totals of detection. Those of events are of the user's copy alone, so that each event counts once.

@@ -2,7 +2,7 @@
 //! set, what is known of users, thresholds, events.
 
 use crate::baseline::{Move, Threshold};
-use crate::model::anomaly::{Anomaly, CaseClosed};
+use crate::model::anomaly::{Active, Anomaly, CaseClosed};
 use crate::model::control::{ControlRecord, ControlValue};
 use crate::model::event::{Event, KeyKind, key_of};
 use crate::model::reason::Reason;
@@ -207,17 +207,4 @@ pub struct Late {
     pub org: String,
     /// How far behind its partition's watermark it was.
     pub behind_ms: u64,
-}
-
-/// A user was active: once per user and hour of effective time, with the first event of the hour.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Active {
-    /// Effective time of the event.
-    pub at: Micros,
-    /// The org.
-    pub org: String,
-    /// The user.
-    pub user: String,
-    /// Effective time of the user's first event.
-    pub first_seen: Micros,
 }

@@ -1,13 +1,15 @@
 //! What a rule says of an event, before it is known whether anybody needs to hear it. Owned here: which reason a signal
 //! is, and its evidence for people, which is written only when an anomaly is raised.
 
+use super::volume::Rule;
+use crate::baseline::Class;
 use crate::model::anomaly::Evidence;
 use crate::model::event::EventText;
 use crate::model::reason::Reason;
 use engine::time::Micros;
 
 /// What a rule found in one event.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Signal {
     /// The address is a Tor exit node.
     Tor,
@@ -27,8 +29,8 @@ pub enum Signal {
     },
     /// Another client than the session had.
     ClientChanged(Change),
-    /// Too many files downloaded.
-    Downloads(Volume),
+    /// Too many events that a volume rule counts.
+    Volume(&'static Rule, Excess),
 }
 
 /// What of a client changed within its session.
@@ -51,7 +53,7 @@ impl Change {
 
 /// A count in a sliding window, and what it was held against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Volume {
+pub struct Excess {
     /// The count.
     pub count: u64,
     /// Where the window starts.
@@ -78,19 +80,20 @@ pub struct Bar {
 pub enum BarSource {
     /// The platform's prior: the org has taught nothing yet.
     Prior,
-    /// The org's own distribution.
-    Org,
+    /// The org's own distribution, in these hours.
+    Org(Class),
     /// The user's own habit, within the org's cap.
     Habit,
 }
 
 impl BarSource {
-    /// The name as it stands in evidence.
-    pub fn name(self) -> &'static str {
+    /// The name as it stands in evidence: `org`, or `org:` and the hours that the threshold is of.
+    pub fn name(self) -> String {
         match self {
-            BarSource::Prior => "prior",
-            BarSource::Org => "org",
-            BarSource::Habit => "habit",
+            BarSource::Prior => "prior".to_owned(),
+            BarSource::Org(Class::ALL_HOURS) => "org".to_owned(),
+            BarSource::Org(hours) => format!("org:{}", hours.name()),
+            BarSource::Habit => "habit".to_owned(),
         }
     }
 }
@@ -103,7 +106,7 @@ impl Signal {
             Signal::StaleCookie { .. } | Signal::TwoHolders { .. } | Signal::ClientChanged(_) => {
                 Reason::SessionFingerprint
             }
-            Signal::Downloads(_) => Reason::ExcessiveDownloads,
+            Signal::Volume(rule, _) => rule.reason,
         }
     }
 
@@ -142,9 +145,8 @@ impl Signal {
                 let changed = traits.into_iter().filter(|(changed, ..)| *changed);
                 changed.map(|(_, metric, value)| blank(metric, value, "unchanged".to_owned(), "session")).collect()
             }
-            Signal::Downloads(Volume { count, start, end, bar }) => {
-                let metric = crate::baseline::Metric::FileDownloads.name();
-                let one = blank(metric, count.to_string(), bar.value.to_string(), bar.source.name());
+            Signal::Volume(rule, Excess { count, start, end, bar }) => {
+                let one = blank(rule.metric.name(), count.to_string(), bar.value.to_string(), &bar.source.name());
                 let samples = Some(bar.samples);
                 vec![Evidence { samples, window_start: Some(start), window_end: Some(end), ..one }]
             }

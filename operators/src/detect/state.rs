@@ -1,13 +1,13 @@
-//! What detection remembers of one user or app. Owned here: the row, its bounds and its size. What is rare (downloads,
+//! What detection remembers of one user or app. Owned here: the row, its bounds and its size. What is rare (volumes,
 //! open cases) is boxed, so that the ordinary user's row stays small.
 
 use super::agents::Agents;
 use super::cases::Cases;
-use super::excessive_downloads::Downloads;
 use super::marks::KnownMarks;
 use super::recent::RecentIds;
 use super::record::Standing;
 use super::sessions::Sessions;
+use super::volume::Volumes;
 use crate::limits::USER_IDLE;
 use crate::model::reason::Reason;
 use engine::state::Row;
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 pub struct UserState {
     /// Effective time of the first event, if there was one.
     pub first_seen: Option<Micros>,
-    /// Hour in which the user was last reported as active.
+    /// Hour in which the user was last reported as active, since 1970; zero if never.
     pub active_hour: u32,
     /// What the directory says. Forgotten with the row, after [`USER_IDLE`].
     pub standing: Option<Standing>,
@@ -34,8 +34,8 @@ pub struct UserState {
     pub agents: Agents,
     /// Marks that the user is known by.
     pub marks: KnownMarks,
-    /// Downloads, if there were any.
-    pub downloads: Option<Box<Downloads>>,
+    /// What volume rules count, if there was any of it.
+    pub volumes: Option<Box<Volumes>>,
     /// Open cases, if there are any.
     pub cases: Option<Box<Cases>>,
 }
@@ -65,7 +65,7 @@ impl UserState {
             "recent_ids": self.recent.count(),
             "sessions": self.sessions.view(&self.agents),
             "marks": self.marks.view(now),
-            "downloads": self.downloads.as_ref().map(|downloads| downloads.view(now)),
+            "volumes": self.volumes.as_ref().map_or_else(|| json!({}), |volumes| volumes.view(now)),
             "cases": self.cases.as_ref().map_or_else(|| json!({}), |cases| cases.view()),
         })
     }
@@ -73,7 +73,7 @@ impl UserState {
 
 impl Row for UserState {
     const TYPE: u16 = 20;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     const TTL: Option<Span> = Some(USER_IDLE);
 
     fn weight(&self) -> usize {
@@ -82,7 +82,7 @@ impl Row for UserState {
             + self.sessions.weight()
             + self.agents.weight()
             + self.marks.weight()
-            + self.downloads.as_ref().map_or(0, |downloads| size_of::<Downloads>() + downloads.weight())
+            + self.volumes.as_ref().map_or(0, |volumes| size_of::<Volumes>() + volumes.weight())
             + self.cases.as_ref().map_or(0, |cases| size_of::<Cases>() + cases.weight())
     }
 }

@@ -126,3 +126,14 @@ pub struct CaseClosed {
     /// Where the first event happened.
     pub place: Place,
 }
+
+/// A person was active: told once per person and hour of effective time, from [`crate::limits::ACTIVE_AGE`] on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Active {
+    /// Effective time of the event.
+    pub at: Micros,
+    /// The org.
+    pub org: String,
+    /// The hour, since 1970, for which this was told last; zero if never.
+    pub previous: u32,
+}

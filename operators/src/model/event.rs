@@ -2,7 +2,7 @@
 //! beside it the line it came from, which is read again only for the rare event that raises something.
 
 use bytes::{BufMut, Bytes};
-use engine::key::KeyGroup;
+use engine::key::{self, KeyGroup};
 use engine::keyed::Record;
 use engine::state::RowKey;
 use engine::time::{Micros, Span};
@@ -15,6 +15,20 @@ use std::net::IpAddr;
 pub enum Action {
     /// `file_downloaded`.
     FileDownloaded,
+    /// `file_shared` or `file_public_link_created`.
+    FileShared,
+    /// `file_malicious_content_detected`.
+    MaliciousFile,
+    /// `message_deleted` or `message_tombstoned`.
+    MessageDeleted,
+    /// `api_call` of a method.
+    ApiCall(Method),
+    /// `user_login`.
+    Login,
+    /// `user_login_failed`.
+    LoginFailed,
+    /// What only an admin does; holds the lower half of the name's hash.
+    Administrative(u32),
     /// `anomaly`: a detection made elsewhere.
     Anomaly,
     /// Any other of Slack's documented actions, or one of ours.
@@ -23,12 +37,39 @@ pub enum Action {
     Unknown,
 }
 
+/// What an API method does. The catalogue of methods is `decode`'s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Method {
+    /// Searches messages or files.
+    Search,
+    /// Reads messages, files, members or profiles.
+    Read,
+    /// Deletes a message.
+    Delete,
+    /// Shares a file.
+    Share,
+    /// Publishes a workflow's function to everybody.
+    Publish,
+    /// Tells whether a credential is valid.
+    Credential,
+    /// Anything else, or none named.
+    Other,
+}
+
 impl Action {
-    /// What a name of the catalogue means. The catalogue itself is `decode`'s.
-    pub fn of_known(name: &str) -> Self {
+    /// What a name of the catalogue means; `administrative` is the catalogue's word for it, `method` what an API call
+    /// calls.
+    pub fn of_known(name: &str, administrative: bool, method: Method) -> Self {
         match name {
             "file_downloaded" => Action::FileDownloaded,
+            "file_shared" | "file_public_link_created" => Action::FileShared,
+            "file_malicious_content_detected" => Action::MaliciousFile,
+            "message_deleted" | "message_tombstoned" => Action::MessageDeleted,
+            "api_call" => Action::ApiCall(method),
+            "user_login" => Action::Login,
+            "user_login_failed" => Action::LoginFailed,
             "anomaly" => Action::Anomaly,
+            _ if administrative => Action::Administrative(key::hash(name.as_bytes()) as u32),
             _ => Action::Other,
         }
     }
@@ -69,6 +110,8 @@ pub struct Event {
     pub id_hash: u64,
     /// Whose activity this copy of the event counts as.
     pub kind: KeyKind,
+    /// Pinned hash of `actor.user.id`, whoever the key names.
+    pub person: u64,
     /// What happened.
     pub action: Action,
     /// Whether `context.app` is present.
@@ -95,6 +138,8 @@ pub struct Event {
     pub cookie: Option<Micros>,
     /// `context.asn`.
     pub asn: Option<u32>,
+    /// `context.country`, two capital letters.
+    pub country: Option<[u8; 2]>,
     /// Hash of `entity`'s type and id.
     pub entity: Option<u64>,
 }
@@ -195,6 +240,8 @@ pub struct EventText {
     pub device_id: Option<String>,
     /// `context.country`.
     pub country: Option<String>,
+    /// `details.method`.
+    pub method: Option<String>,
     /// `details.reason` of an imported anomaly.
     pub reasons: Vec<String>,
 }

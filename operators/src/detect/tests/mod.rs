@@ -3,13 +3,14 @@
 mod bounds;
 mod oracles;
 mod scenarios;
+mod volumes;
 
 use super::judge::Judge;
 use super::record::{DetectOut, Standing};
 use super::references::References;
 use super::state::UserState;
 use super::{Detect, DetectSettings, Total};
-use crate::baseline::{Class, Metric, Move, Subject, Threshold, VolumeRule};
+use crate::baseline::{Class, Metric, Move, Subject, Threshold, VolumeRule, VolumeRules};
 use crate::model::anomaly::{Anomaly, CaseClosed};
 use crate::model::control::{AllowList, ControlRecord, ControlValue, ResponseSetting, Settings, ThreatList};
 use crate::model::event::{Action, Event, EventText, KeyKind, Person, key_of};
@@ -106,6 +107,7 @@ impl Act {
             key_hash,
             id_hash: hash(&self.id),
             kind: self.kind,
+            person: hash("U1"),
             action: self.action,
             by_app: self.by_app,
             is_external: self.is_external,
@@ -119,6 +121,7 @@ impl Act {
             device: self.device.map(hash),
             cookie: self.cookie.map(Micros::from_secs),
             asn: self.asn,
+            country: None,
             entity: None,
         }
     }
@@ -160,7 +163,10 @@ impl World {
     /// With one Tor exit node and a bar of ten downloads.
     fn new() -> Self {
         let mut world = World {
-            settings: DetectSettings { respond_to_imported: false, downloads: VolumeRule::new(10, 1.0, 10) },
+            settings: DetectSettings {
+                respond_to_imported: false,
+                volumes: VolumeRules::new(|_| VolumeRule::new(10, 1.0, 10)),
+            },
             references: References::default(),
             state: UserState::default(),
             timer: None,
@@ -246,9 +252,16 @@ impl World {
         closings
     }
 
+    /// How the samples of whole days moved.
     fn moves(&self) -> Vec<(Option<u16>, Option<u16>)> {
-        let moved =
-            |out: &DetectOut| if let DetectOut::Move(Move { from, to, .. }) = out { Some((*from, *to)) } else { None };
+        self.moves_of(Class::ALL_HOURS)
+    }
+
+    fn moves_of(&self, class: Class) -> Vec<(Option<u16>, Option<u16>)> {
+        let moved = |out: &DetectOut| match out {
+            DetectOut::Move(Move { subject, from, to, .. }) if subject.class == class => Some((*from, *to)),
+            _ => None,
+        };
         self.out.iter().filter_map(moved).collect()
     }
 

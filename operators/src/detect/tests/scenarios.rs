@@ -221,7 +221,7 @@ fn the_threshold_in_force_counts_and_habit_raises_it_within_the_cap() {
     assert_eq!(world.raised_ids(), ids(&["last.27"]));
     assert_eq!(world.anomalies()[0].evidence[0].threshold_source, "habit");
     world.references.threshold(taught(5));
-    assert_eq!(world.state.downloads.as_ref().expect("there are").bar(bar(5)).value, 10);
+    assert_eq!(world.state.volumes.as_mut().expect("there are").open(Metric::FileDownloads).bar(bar(5)).value, 10);
 }
 
 fn taught(value: u64, samples: u64) -> Threshold {
@@ -229,12 +229,13 @@ fn taught(value: u64, samples: u64) -> Threshold {
 }
 
 fn bar(value: u64) -> crate::detect::signal::Bar {
-    crate::detect::signal::Bar { value, source: crate::detect::signal::BarSource::Org, samples: 1 }
+    crate::detect::signal::Bar { value, source: crate::detect::signal::BarSource::Org(Class::ALL_HOURS), samples: 1 }
 }
 
 #[test]
 fn the_days_sample_moves_up_and_is_taken_back_with_a_case() {
     let mut world = World::new();
+    world.state.first_seen = Some(Micros::ZERO);
     world.references.threshold(taught(10, PRIOR_SAMPLES));
     world.run((0..3).map(|n| download(n, n * 4_000)));
     assert_eq!(world.moves(), [(None, Some(1))]);
@@ -418,11 +419,13 @@ fn without_tls_the_agents_family_is_the_mark() {
 }
 
 #[test]
-fn a_user_is_active_once_an_hour() {
+fn a_user_is_active_once_an_hour_from_the_second_day_on() {
     let mut world = World::new();
     world.run((0..10).map(|n| act(n, n * 1_200)));
-    let active: Vec<_> =
-        world.out.iter().filter_map(|out| if let DetectOut::Active(a) = out { Some(a) } else { None }).collect();
-    assert_eq!(active.len(), 4);
-    assert!(active.iter().all(|active| active.first_seen == act("", 0).time));
+    assert!(world.out.is_empty());
+    world.run((0..10).map(|n| act(format!("later{n}"), 86_400 + n * 1_200)));
+    let active = world.out.iter().filter_map(|out| if let DetectOut::Active(a) = out { Some(a) } else { None });
+    let hours: Vec<_> = active.map(|active| (active.at.secs() / 3_600, u64::from(active.previous))).collect();
+    let first = NOON / 3_600 + 24;
+    assert_eq!(hours, [(first, 0), (first + 1, first), (first + 2, first + 1), (first + 3, first + 2)]);
 }

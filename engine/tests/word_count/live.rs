@@ -1,0 +1,198 @@
+//! Partitions that grow while they are read, and a clock that runs fast: idle ones hold nobody up, time runs on without
+//! records, snapshots are taken all along, and what was judged by the clock is judged alike afterwards.
+
+use super::run::{MemoryJournal, Outcome, Variant, bounded, output, run_in, settings};
+use super::stream::START;
+use engine::clock::{Clock, Stopwatch};
+use engine::coordinator::message::Progress;
+use engine::error::Error;
+use engine::flow::{Ended, Settings};
+use engine::source::{Block, Line, Partition, Reader, Reading, Timing};
+use engine::state::memory::MemoryStores;
+use engine::time::{Micros, Span};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Seconds of the clock in one of ours.
+const SPEED: u32 = 200;
+
+/// A partition that has no end.
+struct Feed {
+    name: String,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+struct FeedReader {
+    lines: Arc<Mutex<Vec<String>>>,
+    next: usize,
+}
+
+impl Partition for Feed {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn live(&self) -> bool {
+        true
+    }
+
+    fn open(&self, position: u64) -> Result<Box<dyn Reader>, Error> {
+        Ok(Box::new(FeedReader { lines: self.lines.clone(), next: position as usize }))
+    }
+}
+
+impl Reader for FeedReader {
+    fn read(&mut self, block: &mut Block) -> Result<Reading, Error> {
+        let lines = self.lines.lock().unwrap();
+        (block.bytes, block.lines) = (Vec::new(), Vec::new());
+        for line in &lines[self.next..] {
+            let start = block.bytes.len();
+            block.bytes.extend_from_slice(line.as_bytes());
+            block.lines.push(Line { position: self.next as u64, start, end: block.bytes.len(), oversize: None });
+            self.next += 1;
+        }
+        block.next = self.next as u64;
+        Ok(if block.lines.is_empty() { Reading::Pending } else { Reading::Lines })
+    }
+}
+
+/// A live job over two partitions.
+struct Live {
+    lines: [Arc<Mutex<Vec<String>>>; 2],
+    since: Stopwatch,
+    journal: Arc<Mutex<MemoryJournal>>,
+    variant: Variant,
+}
+
+struct Running {
+    settings: Settings,
+    job: JoinHandle<Outcome>,
+}
+
+impl Live {
+    fn new(workers: usize) -> Self {
+        let variant = Variant { workers, snapshot_every: Duration::from_millis(5), ..Variant::default() };
+        Live { lines: Default::default(), since: Stopwatch::start(), journal: Arc::default(), variant }
+    }
+
+    fn start(&self, folder: &Path) -> Running {
+        let feed = |(index, lines): (usize, &Arc<Mutex<Vec<String>>>)| {
+            let feed = Feed { name: format!("p{index}"), lines: lines.clone() };
+            (Arc::new(feed) as Arc<dyn Partition>, Timing::default())
+        };
+        let partitions = self.lines.iter().enumerate().map(feed).collect();
+        let since = self.since;
+        let clock = Clock::of(move || Micros(START).plus(passed(since)), move || passed(since));
+        let settings = Settings { clock, journal: self.journal.clone(), ..settings(folder, partitions, &self.variant) };
+        let (given, folder, variant) = (settings.clone(), folder.to_owned(), self.variant.clone());
+        let job = thread::spawn(move || run_in(&folder, given, &variant, Arc::new(MemoryStores)));
+        Running { settings, job }
+    }
+
+    fn now(&self) -> Micros {
+        Micros(START).plus(passed(self.since))
+    }
+
+    /// A word of now in a partition.
+    fn say(&self, partition: usize, word: &str) {
+        let mut lines = self.lines[partition].lock().unwrap();
+        let line = format!("{} {word} p{partition}i{}", self.now().0, lines.len());
+        lines.push(line);
+    }
+
+    /// A word every second or so in the first partition, for so many seconds.
+    fn talk(&self, seconds: u64) {
+        let (end, mut next) = (self.now().plus(Span::from_secs(seconds)), self.now());
+        while self.now() < end {
+            if self.now() >= next {
+                next = next.plus(Span::from_secs(1));
+                self.say(0, ["a1", "b2", "c3"][next.secs() as usize % 3]);
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// What a bounded run over what was said, with the same journal, puts out.
+    fn bounded(&self) -> (String, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let lines = self.lines.each_ref().map(|lines| lines.lock().unwrap().clone());
+        let journal = Arc::new(Mutex::new(self.journal.lock().unwrap().clone()));
+        let variant = Variant { workers: 2, block: 3, ..Variant::default() };
+        let settings = Settings { journal, ..settings(folder.path(), bounded(&lines, &variant), &variant) };
+        let outcome = run_in(folder.path(), settings, &variant, Arc::new(MemoryStores));
+        assert!(matches!(outcome.ended, Ok(Ended::Complete)), "{outcome:?}");
+        output(folder.path())
+    }
+}
+
+impl Running {
+    #[track_caller]
+    fn until(&self, what: &str, holds: impl Fn(&[Progress]) -> bool) {
+        let since = Stopwatch::start();
+        loop {
+            let known: Vec<_> = self.settings.status.partitions().into_values().collect();
+            if known.len() == 2 && holds(&known) {
+                return;
+            }
+            assert!(!self.job.is_finished() && since.elapsed() < PATIENCE, "still not: {what}: {known:?}");
+            thread::yield_now();
+        }
+    }
+
+    fn published(&self) -> u64 {
+        self.settings.status.snapshots().published
+    }
+
+    fn stop(self) {
+        self.settings.stop.store(true, Ordering::SeqCst);
+        let outcome = self.job.join().unwrap();
+        assert!(matches!(outcome.ended, Ok(Ended::Stopped)), "{outcome:?}");
+    }
+}
+
+fn passed(since: Stopwatch) -> Span {
+    Span((since.elapsed() * SPEED).as_micros() as u64)
+}
+
+#[test]
+fn a_live_job_takes_snapshots_and_lets_time_run_on_and_what_it_judged_stays() {
+    for workers in [1, 2] {
+        let (folder, live) = (tempfile::tempdir().unwrap(), Live::new(workers));
+        let running = live.start(folder.path());
+        // One partition has a single word, which waits for another or for its time to come. It is silent from here on, holds
+        // the other up until it is taken for idle, and then follows.
+        live.say(1, "a1");
+        live.talk(600);
+        let follows = live.now();
+        running.until("the silent one to follow", |known| known[1].watermark.plus(Span::from_secs(60)) >= follows);
+        let published = running.published();
+        assert!(published > 10, "{published} snapshots within ten minutes");
+
+        let silent = live.now();
+        running
+            .until("time to run on", |known| known.iter().all(|one| one.watermark >= silent.plus(Span::from_mins(2))));
+        let took = live.now().since(silent);
+        assert!((Span::from_mins(2)..Span::from_mins(30)).contains(&took), "two minutes took {took:?}");
+        assert!(running.published() > published, "time runs on, and so do snapshots");
+        running.stop();
+
+        // What comes after a pause goes on from there.
+        live.say(1, "a1");
+        let running = live.start(folder.path());
+        running.until("the journal to be followed", |known| known[0].watermark >= silent.plus(Span::from_mins(2)));
+        live.talk(120);
+        let said = live.lines[0].lock().unwrap().len() as u64;
+        running.until("all to be read", |known| known[0].received == said && known[1].received == 2);
+        running.stop();
+        let (reports, asides) = output(folder.path());
+        let expected = live.bounded();
+        assert!(reports.lines().count() > 1, "{reports}");
+        assert!(expected.0.starts_with(&reports), "{workers} workers:\n{reports}\nis no beginning of\n{}", expected.0);
+        assert_eq!(asides, expected.1);
+    }
+}

@@ -1,0 +1,99 @@
+//! How an event meets the counts of volume rules: against which bar, and whether it is learned from.
+
+use super::super::cases::Cases;
+use super::super::client::Print;
+use super::super::record::DetectOut;
+use super::super::signal::{Bar, BarSource, Signal};
+use super::super::state::UserState;
+use super::super::volume::{Count, Moved, RULES, Rule, Teaches, origin};
+use super::Judge;
+use crate::baseline::{Class, Move, Subject, quarter};
+use crate::limits::{PRIOR_SAMPLES, USER_NEW};
+use crate::model::event::KeyKind;
+
+impl Judge<'_> {
+    /// Counts the event for every volume rule that it concerns.
+    pub(super) fn volumes(&mut self, signals: &mut Vec<Signal>) {
+        for rule in self.counting() {
+            signals.extend(self.volume(rule));
+        }
+    }
+
+    /// The volume rules that the event counts for.
+    fn counting(&self) -> impl Iterator<Item = &'static Rule> + use<> {
+        let event = self.event;
+        let action = event.action;
+        let counts = event.ok && (event.kind == KeyKind::App || !event.by_app);
+        RULES.iter().filter(move |rule| counts && (rule.counts)(action))
+    }
+
+    fn volume(&mut self, rule: &'static Rule) -> Option<Signal> {
+        let counted = self.count_for(rule);
+        let bar = self.bar(rule);
+        let UserState { volumes, cases, .. } = &mut *self.state;
+        let volume = volumes.get_or_insert_default().open(rule.metric);
+        let bar = volume.bar(bar);
+        let has_case = |slot| {
+            let of_slot = |session: Option<u64>| origin(Print::of(session)) == slot;
+            cases.as_ref().is_some_and(|cases| cases.has(rule.reason, of_slot))
+        };
+        volume.check(rule, &counted, has_case, bar)
+    }
+
+    /// The org's bar at the hours of the event, before the user's own habit.
+    fn bar(&self, rule: &Rule) -> Bar {
+        let hours = Class::of_quarter(quarter(self.event.time));
+        let of = |class| self.org().and_then(|org| org.taught(Subject { metric: rule.metric, class }));
+        match of(hours).or_else(|| of(Class::ALL_HOURS)) {
+            Some(taught) => {
+                let source = BarSource::Org(taught.subject.class);
+                Bar { value: taught.value, source, samples: taught.samples }
+            }
+            None => {
+                let value = self.settings.volumes.of(rule.metric).untaught();
+                Bar { value, source: BarSource::Prior, samples: 0 }
+            }
+        }
+    }
+
+    fn count_for(&self, rule: &Rule) -> Count {
+        Count {
+            time: self.event.time,
+            session: Print::of(self.session()),
+            trusted: self.is_trusted(),
+            learned: self.is_learned_from(rule.reason),
+        }
+    }
+
+    /// Takes the event into the samples of the day that it counts for.
+    pub(super) fn learn_volumes(&mut self) {
+        for rule in self.counting() {
+            self.learn_volume(rule);
+        }
+    }
+
+    fn learn_volume(&mut self, rule: &'static Rule) {
+        let counted = self.count_for(rule);
+        let has_case = |cases: &Cases| cases.has(rule.reason, |_| true);
+        let teaches = self.teaches(rule);
+        // An org that has taught little may be one where such counts are usual: left out from the start, they would
+        // never be learned, and its heaviest users would be anomalous for good.
+        let spoiled = teaches != Teaches::Anything && self.state.cases.as_deref().is_some_and(has_case);
+        let Some(volumes) = self.state.volumes.as_mut() else { return };
+        for Moved { class, day, from, to } in volumes.open(rule.metric).learn(&counted, spoiled, teaches) {
+            let (at, org) = (self.event.at, self.event.names().0.to_owned());
+            let subject = Subject { metric: rule.metric, class };
+            (self.emit)(DetectOut::Move(Move { at, org, subject, day, from, to }));
+        }
+    }
+
+    fn teaches(&self, rule: &Rule) -> Teaches {
+        let taught = self.org().and_then(|org| org.taught(Subject { metric: rule.metric, class: Class::ALL_HOURS }));
+        let Some(taught) = taught.filter(|taught| taught.samples >= PRIOR_SAMPLES) else { return Teaches::Anything };
+        let is_new = self.state.first_seen.is_none_or(|first| self.event.at.since(first) < USER_NEW);
+        match is_new {
+            true => Teaches::Nothing,
+            false => Teaches::Usual(self.settings.volumes.of(rule.metric).quantile_of(taught.value)),
+        }
+    }
+}
