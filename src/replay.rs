@@ -4,6 +4,7 @@
 
 mod compare;
 pub(crate) mod difference;
+mod lines;
 pub(crate) mod record;
 
 pub use difference::{Difference, Field, Kind};
@@ -64,6 +65,10 @@ pub struct Report {
 pub struct Compared {
     /// Lines of `decisions.ndjson`.
     pub decisions: u64,
+    /// Lines of `dead_letter.ndjson`.
+    pub dead_letters: u64,
+    /// Lines of `late.ndjson`.
+    pub late: u64,
     /// Audit entries in the ledger.
     pub entries: u64,
     /// Orders in the ledger.
@@ -101,10 +106,10 @@ pub fn replay(
 /// What was derived once more.
 struct Replayed {
     ledger: SqliteStore,
-    /// File of decisions, from the cut on.
-    decisions: PathBuf,
-    /// Where the record's file of decisions was at the cut.
-    decided: Written,
+    /// Where its output files lie, each from the cut on.
+    folder: PathBuf,
+    /// Of each, how long the record's file was at the cut.
+    kept: BTreeMap<String, Written>,
 }
 
 /// Runs the dataflow from the snapshot to the end of what there is to read.
@@ -147,12 +152,8 @@ fn derive(
     if ended == Ended::Stopped {
         return Err(Error::Unavailable("the replay was stopped before its end: nothing was compared".to_owned()));
     }
-    let decided = kept.lock().unwrap_or_else(PoisonError::into_inner).get(crate::job::DECISIONS).copied();
-    Ok(Replayed {
-        ledger: SqliteStore::open(&path)?,
-        decisions: scratch.join(crate::job::DECISIONS),
-        decided: decided.unwrap_or_default(),
-    })
+    let kept = kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Ok(Replayed { ledger: SqliteStore::open(&path)?, folder: scratch.to_owned(), kept })
 }
 
 /// What is kept of each output file at a cut, by name.

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 ///
 /// Every effect is muted: no session is ended and nobody is told. State and outputs go to a scratch folder under TMPDIR,
 /// which is removed afterwards; the data directory is only read, and a job may run on it meanwhile. Compared are the lines
-/// of decisions.ndjson, the audit entries and the orders after the snapshot's cut.
+/// of decisions.ndjson, dead_letter.ndjson and late.ndjson, the audit entries and the orders after the snapshot's cut.
 ///
 /// The inputs are those that the job read, from where they lay; what its clock decided is taken from its journal. The
 /// settings are those of --config, the environment and the defaults, so give the ones that the job ran with, or other
@@ -104,6 +104,8 @@ fn write(to: &mut String, report: &Report) -> std::fmt::Result {
     let compared = report.compared;
     let (decisions, entries) = (counted(compared.decisions, "decision", "decisions"), grouped(compared.entries));
     writeln!(to, "compared   {decisions}, {entries} audit entries, {}", counted(compared.orders, "order", "orders"))?;
+    let rejected = counted(compared.dead_letters, "rejected line", "rejected lines");
+    writeln!(to, "           {rejected}, {}", counted(compared.late, "late event", "late events"))?;
     if report.differing == 0 {
         return writeln!(to, "result     equal to the record");
     }

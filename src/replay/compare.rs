@@ -1,17 +1,19 @@
-//! Holding a replay against the record: lines of decisions, audit entries, orders. Owned here: what must be equal, and
+//! Holding a replay against the record: lines of all output files, audit entries, orders. Owned here: what must be equal, and
 //! up to where. Whatever the record holds after the cut must be replayed; whatever is replayed must be on record as far
 //! as the record is known to be whole, since a job that was stopped has not come to the end of its files.
 
-use super::difference::{Difference, Field, Kind, value};
-use super::record::{Record, entry, lines_of};
+use super::difference::{Difference, value};
+use super::lines::{Line, LineKind, Open, Sides};
+use super::record::{Record, entry, open};
 use super::{Replayed, Report};
+use crate::job::DECISIONS;
 use connectors::sqlite::SqliteStore;
 use engine::error::Error;
 use engine::ledger::{AttemptResult, Entry, Ledger, Order, OrderStatus, Page};
 use engine::time::Micros;
+use operators::decode::source::{DEAD_LETTER, LATE};
 use operators::respond::steps::{AUDIT, Performance, perform};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Most differences that are told; all are counted.
 const DIFFERENCES_MAX: usize = 50;
@@ -21,7 +23,9 @@ const PAGE: usize = 1_024;
 
 /// Compares everything.
 pub(super) fn compare(record: &Record, replayed: &Replayed, report: &mut Report) -> Result<(), Error> {
-    decisions(record, replayed, report)?;
+    for kind in KINDS {
+        *(kind.count)(&mut report.compared) = lines(kind, record, replayed, report)?;
+    }
     let ledgers = Ledgers {
         record,
         recorded: &record.ledger,
@@ -35,7 +39,7 @@ pub(super) fn compare(record: &Record, replayed: &Replayed, report: &mut Report)
 }
 
 impl Report {
-    fn note(&mut self, difference: Option<Difference>) {
+    pub(super) fn note(&mut self, difference: Option<Difference>) {
         let Some(difference) = difference else { return };
         self.differing += 1;
         if self.differences.len() < DIFFERENCES_MAX {
@@ -44,74 +48,42 @@ impl Report {
     }
 }
 
-const DECISION: &str = "decision";
 const ENTRY: &str = "entry";
 const ORDER: &str = "order";
 
-/// A line of decisions.
-struct Line {
-    id: String,
-    bytes: Vec<u8>,
+/// All kinds of line.
+const KINDS: [LineKind; 3] = [
+    LineKind { of: "decision", file: DECISIONS, id: id_of_decision, count: |compared| &mut compared.decisions },
+    LineKind { of: "dead letter", file: DEAD_LETTER, id: id_of_aside, count: |compared| &mut compared.dead_letters },
+    LineKind { of: "late event", file: LATE, id: id_of_aside, count: |compared| &mut compared.late },
+];
+
+fn id_of_decision(line: &Value) -> Option<String> {
+    line["anomaly_id"].as_str().map(str::to_owned)
 }
 
-impl Line {
-    fn of((number, bytes): (usize, Vec<u8>)) -> Self {
-        let id = value(&bytes)["anomaly_id"].as_str().map(str::to_owned);
-        Line { id: id.unwrap_or_else(|| format!("line {} after the cut", number + 1)), bytes }
-    }
-
-    fn value(&self) -> Value {
-        value(&self.bytes)
-    }
+/// What was set aside is known by where it stood.
+fn id_of_aside(line: &Value) -> Option<String> {
+    Some(format!("{} at {}", line["source"].as_str()?, line["position"].as_u64()?))
 }
 
-fn decisions(record: &Record, replayed: &Replayed, report: &mut Report) -> Result<(), Error> {
-    let recorded = record.lines(replayed.decided)?;
-    let derived = lines_of(&replayed.decisions)?;
-    report.compared.decisions = recorded.len() as u64;
-    let equal = recorded.iter().zip(&derived).take_while(|(a, b)| a == b).count();
-    if equal == recorded.len() && equal == derived.len() {
-        return Ok(());
-    }
-    let parsed = |lines: Vec<Vec<u8>>| lines.into_iter().enumerate().map(Line::of).collect::<Vec<_>>();
-    let (recorded, mut derived) = (parsed(recorded), parsed(derived));
-    let mut seen: BTreeSet<&str> = recorded[..equal].iter().map(|line| line.id.as_str()).collect();
-    let (recorded, derived) = (&recorded[equal..], derived.split_off(equal));
-    let places: BTreeMap<&str, usize> = derived.iter().enumerate().map(|(at, line)| (line.id.as_str(), at)).collect();
-    // Lines stand in order of time, so the record has come at least this far.
-    let mut reached = None;
-    for line in recorded {
-        let place = places.get(line.id.as_str()).copied();
-        let difference = match place {
-            _ if !seen.insert(&line.id) => Some(of_line(line, Kind::Repeated)),
-            None => Some(Difference::only_recorded(DECISION, &line.id, line.value())),
-            Some(at) if derived[at].bytes != line.bytes => Some(changed_line(line, &derived[at])),
-            Some(at) if reached.is_some_and(|reached| at < reached) => Some(of_line(line, Kind::Moved)),
-            Some(_) => None,
+/// Compares the lines of one kind, and gives how many are on record.
+fn lines(kind: LineKind, record: &Record, replayed: &Replayed, report: &mut Report) -> Result<u64, Error> {
+    let cut = replayed.kept.get(kind.file).copied().unwrap_or_default();
+    record.check_start(kind.file, cut)?;
+    let (path, derived) = (record.path(kind.file), replayed.folder.join(kind.file));
+    let expected = |number: usize, line: &Line| {
+        // Whoever writes lines counts them; of a decision it is also known when it was due.
+        let counted = (cut.lines + number as u64) < record.lines_counted(kind.file);
+        let due = match kind.file {
+            DECISIONS => entry(&replayed.ledger, &line.id)?.is_none_or(|entry| record.has_decided(entry.at)),
+            _ => false,
         };
-        reached = reached.max(place);
-        report.note(difference);
-    }
-    for (at, line) in derived.iter().enumerate().filter(|(_, line)| !seen.contains(line.id.as_str())) {
-        let time = entry(&replayed.ledger, &line.id)?.map_or(Micros::ZERO, |entry| entry.at);
-        if record.has_decided(time) || reached.is_some_and(|reached| at < reached) {
-            report.note(Some(Difference::only_replayed(DECISION, &line.id, line.value())));
-        }
-    }
-    Ok(())
-}
-
-fn of_line(line: &Line, kind: Kind) -> Difference {
-    Difference { of: DECISION, id: line.id.clone(), kind, fields: Vec::new() }
-}
-
-/// The same decision in other bytes, be it only in how they are written.
-fn changed_line(recorded: &Line, replayed: &Line) -> Difference {
-    Difference::changed(DECISION, &recorded.id, &recorded.value(), &replayed.value()).unwrap_or_else(|| {
-        let text = |line: &Line| Some(Value::String(String::from_utf8_lossy(&line.bytes).into_owned()));
-        let field = Field { path: String::new(), recorded: text(recorded), replayed: text(replayed) };
-        Difference { fields: vec![field], ..of_line(recorded, Kind::Changed) }
-    })
+        Ok(record.through().is_none() || counted || due)
+    };
+    let recorded: &Open<'_> = &|| record.lines_from(kind.file, cut);
+    let derived: &Open<'_> = &|| open(&derived);
+    Sides { kind, place: &path, recorded, replayed: derived, expected: &expected }.compare(report)
 }
 
 struct Ledgers<'a> {

@@ -10,7 +10,7 @@ const FIELDS_MAX: usize = 20;
 /// What a difference is about, and what the two say.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// What differs: `decision`, `entry` or `order`.
+    /// What differs: `decision`, `dead letter`, `late event`, `entry` or `order`.
     pub of: &'static str,
     /// Its id.
     pub id: String,

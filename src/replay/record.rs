@@ -1,19 +1,30 @@
 //! What a job has on record, as it was at one moment: the job may run on meanwhile.
 
-use crate::job::DECISIONS;
+use crate::job::{CLASS_DECISION, DECISIONS, WRITER};
 use crate::run::existing_ledger;
 use connectors::sqlite::SqliteStore;
 use engine::error::Error;
 use engine::ledger::{Entry, Ledger};
+use engine::snapshot::manifest::Manifest;
 use engine::snapshot::repository::Repository;
 use engine::time::{Micros, Stamp};
 use engine::writer::Written;
+use operators::decode::source::{CLASS_LATE_APPLIED, CLASS_TOO_LATE, DEAD_LETTER, LATE};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The copy of a ledger, in the scratch folder.
 const COPY: &str = "record.sqlite";
+
+/// The output files, each with the classes under which its lines are counted.
+const FILES: [(&str, Range<u8>); 3] = [
+    (DECISIONS, CLASS_DECISION..CLASS_DECISION + 1),
+    (DEAD_LETTER, 0..CLASS_TOO_LATE),
+    (LATE, CLASS_TOO_LATE..CLASS_LATE_APPLIED + 1),
+];
 
 /// What is on record.
 pub(super) struct Record {
@@ -21,28 +32,37 @@ pub(super) struct Record {
     pub(super) ledger: SqliteStore,
     /// What the replay starts after.
     pub(super) cut: Stamp,
-    decisions: PathBuf,
-    /// Bytes of that file that belong to the record.
-    length: u64,
+    dir: PathBuf,
+    /// Of each output file, the bytes that belong to the record.
+    lengths: BTreeMap<&'static str, u64>,
     /// The cut of the newest snapshot: the record holds everything up to there.
     newest: Stamp,
+    /// Of each output file, how many lines it had at the newest snapshot.
+    counted: BTreeMap<&'static str, u64>,
 }
 
 impl Record {
     /// Takes down what there is. In this order: what is known to be whole only grows.
     pub(super) fn capture(dir: &Path, repository: &Repository, cut: Stamp, scratch: &Path) -> Result<Self, Error> {
         let ledger = existing_ledger(dir)?;
-        let cuts = repository.list()?.into_iter().filter_map(|found| Some(found.manifest.ok()?.at));
-        let newest = cuts.max().unwrap_or(cut);
-        let decisions = dir.join(DECISIONS);
-        let length = match std::fs::metadata(&decisions) {
-            Ok(found) => found.len(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(Error::io("read", &decisions)(error)),
-        };
+        let manifests = repository.list()?.into_iter().filter_map(|found| found.manifest.ok());
+        let newest = manifests.max_by_key(|manifest| manifest.at);
+        let counted = FILES.map(|(file, classes)| (file, newest.as_ref().map_or(0, |newest| lines(newest, classes))));
+        let newest = newest.map_or(cut, |newest| newest.at);
+        let mut lengths = BTreeMap::new();
+        for (file, _) in FILES {
+            let path = dir.join(file);
+            let length = match std::fs::metadata(&path) {
+                Ok(found) => found.len(),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+                Err(error) => return Err(Error::io("read", &path)(error)),
+            };
+            lengths.insert(file, length);
+        }
         let copy = scratch.join(COPY);
         ledger.copy_to(&copy)?;
-        Ok(Record { ledger: SqliteStore::open(&copy)?, cut, decisions, length, newest })
+        let (ledger, dir) = (SqliteStore::open(&copy)?, dir.to_owned());
+        Ok(Record { ledger, cut, dir, lengths, newest, counted: counted.into() })
     }
 
     /// Up to which stamp everything is on record; none for all.
@@ -60,30 +80,42 @@ impl Record {
         at.stamp() > self.cut
     }
 
-    /// The whole lines of the file of decisions from the cut on, where the file was `decided` long.
+    /// Where an output file lies.
+    pub(super) fn path(&self, file: &str) -> PathBuf {
+        self.dir.join(file)
+    }
+
+    /// How many lines a file had at the newest snapshot.
+    pub(super) fn lines_counted(&self, file: &str) -> u64 {
+        self.counted.get(file).copied().unwrap_or_default()
+    }
+
+    fn length(&self, file: &str) -> u64 {
+        self.lengths.get(file).copied().unwrap_or_default()
+    }
+
+    /// Checks that a file has what the replay's snapshot counts on.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the file is shorter than that, or no line ends there.
-    pub(super) fn lines(&self, decided: Written) -> Result<Vec<Vec<u8>>, Error> {
-        let place = self.decisions.display();
-        let Written { bytes, lines } = decided;
+    /// [`Error::Corrupt`] if the file is shorter than that, or has another number of lines up to there.
+    pub(super) fn check_start(&self, file: &str, Written { bytes, lines }: Written) -> Result<(), Error> {
+        let path = self.path(file);
         let corrupt = |what: &str| {
+            let place = path.display();
             Error::Corrupt(format!(
                 "{place} {what}, but the snapshot counts on {lines} lines in {bytes} bytes of it: restore the file, or \
                  replay from another snapshot"
             ))
         };
-        if self.length < bytes {
-            return Err(corrupt(&format!("has only {} bytes", self.length)));
+        if self.length(file) < bytes {
+            return Err(corrupt(&format!("has only {} bytes", self.length(file))));
         }
-        if self.length == 0 {
-            return Ok(Vec::new());
+        if bytes == 0 {
+            return Ok(());
         }
-        let refuse = |error| Error::io("read", &self.decisions)(error);
-        let mut file = BufReader::new(File::open(&self.decisions).map_err(refuse)?.take(self.length));
-        let mut before = (&mut file).take(bytes);
-        let mut ends = 0;
-        let mut line = Vec::new();
+        let refuse = |error| Error::io("read", &path)(error);
+        let mut before = BufReader::new(File::open(&path).map_err(refuse)?.take(bytes));
+        let (mut ends, mut line) = (0, Vec::new());
         while before.read_until(b'\n', &mut line).map_err(refuse)? > 0 {
             ends += u64::from(line.last() == Some(&b'\n'));
             line.clear();
@@ -91,28 +123,45 @@ impl Record {
         if ends != lines {
             return Err(corrupt(&format!("has {ends} lines up to there")));
         }
-        whole_lines(file).map_err(refuse)
+        Ok(())
     }
-}
 
-/// The lines of a file from its start, without their ends. What has no end is still being written.
-pub(super) fn lines_of(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
-    let refuse = |error| Error::io("read", path)(error);
-    let mut file = File::open(path).map_err(refuse)?;
-    file.seek(SeekFrom::Start(0)).map_err(refuse)?;
-    whole_lines(BufReader::new(file)).map_err(refuse)
-}
-
-fn whole_lines(mut reader: impl BufRead) -> std::io::Result<Vec<Vec<u8>>> {
-    let mut lines = Vec::new();
-    loop {
-        let mut line = Vec::new();
-        reader.read_until(b'\n', &mut line)?;
-        if line.pop() != Some(b'\n') {
-            return Ok(lines);
+    /// What the record has of a file from the cut on, where it was so long.
+    ///
+    /// # Errors
+    /// As the file can be read.
+    pub(super) fn lines_from(&self, file: &str, cut: Written) -> Result<Box<dyn BufRead>, Error> {
+        let (path, length) = (self.path(file), self.length(file));
+        if length == 0 {
+            return Ok(Box::new(std::io::empty()));
         }
-        lines.push(line);
+        let refuse = |error| Error::io("read", &path)(error);
+        let mut opened = File::open(&path).map_err(refuse)?;
+        opened.seek(SeekFrom::Start(cut.bytes)).map_err(refuse)?;
+        Ok(Box::new(BufReader::new(opened.take(length.saturating_sub(cut.bytes)))))
     }
+}
+
+/// Lines of these classes up to a snapshot.
+fn lines(manifest: &Manifest, classes: Range<u8>) -> u64 {
+    let totals = manifest.operators.get(WRITER).map_or(&[][..], |writer| &writer.totals);
+    totals.get(usize::from(classes.start)..usize::from(classes.end)).unwrap_or_default().iter().sum()
+}
+
+/// A file from its start.
+pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead>, Error> {
+    Ok(Box::new(BufReader::new(File::open(path).map_err(Error::io("read", path))?)))
+}
+
+/// Lines without their ends. What has no end is still being written.
+pub(super) fn whole_lines(mut reader: Box<dyn BufRead>) -> impl Iterator<Item = std::io::Result<Vec<u8>>> {
+    std::iter::from_fn(move || {
+        let mut line = Vec::new();
+        match reader.read_until(b'\n', &mut line) {
+            Err(error) => Some(Err(error)),
+            Ok(_) => (line.pop() == Some(b'\n')).then_some(Ok(line)),
+        }
+    })
 }
 
 /// An entry by its id.

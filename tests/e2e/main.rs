@@ -5,6 +5,7 @@
 
 mod bucket;
 mod cli;
+mod clock_steps;
 mod cluster;
 mod conservation;
 mod crash;

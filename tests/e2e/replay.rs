@@ -50,10 +50,24 @@ fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
+/// Generated activity of which some is late and some is no event at all.
+fn sample() -> Sample {
+    let mut sample = Sample::of(PLAN);
+    let events = std::mem::take(&mut sample.events);
+    for (n, line) in events.iter().enumerate() {
+        // What stood so far back is late by then, and within the limit or beyond it.
+        let again = n.checked_sub(if n % 2 == 0 { 50 } else { 2_000 }).filter(|_| n % 149 == 0);
+        sample.events.extend(again.map(|at| events[at].replacen("\"id\":\"", "\"id\":\"late-", 1)));
+        sample.events.extend((n % 211 == 0).then(|| format!("no event, {n}")));
+        sample.events.push(line.clone());
+    }
+    sample
+}
+
 /// A job that keeps all its snapshots.
 fn job(place: &Place) -> Job {
     let keep = place.write("keep.toml", "[job]\nsnapshots_kept = 100\n").display().to_string();
-    Sample::of(PLAN).whole(place, "data").with(&["--snapshot-every", "50ms", "--config", &keep]).workers(2)
+    sample().whole(place, "data").with(&["--snapshot-every", "50ms", "--config", &keep]).workers(2)
 }
 
 /// Runs it, and gives its snapshots.
@@ -73,6 +87,8 @@ fn a_finished_run_is_replayed_from_every_snapshot_at_any_number_of_workers() {
     let all = Outputs::of(&job.data_dir);
     let (decided, entries) = (all.decisions.lines().count() as u64, all.audit.len() as u64);
     assert!(decided > 5, "too little to compare");
+    assert!(all.dead_letter.lines().count() > 5 && all.late.lines().count() > 5, "too little to compare");
+    assert!(all.late.contains("\"applied\":true") && all.late.contains("\"applied\":false"), "{}", all.late);
     let mut compared = Vec::new();
     for (n, id) in ids.iter().enumerate() {
         let workers = [1, 2, 4][n % 3].to_string();
@@ -82,6 +98,8 @@ fn a_finished_run_is_replayed_from_every_snapshot_at_any_number_of_workers() {
             assert_eq!(report["compared"]["decisions"], decided, "the first snapshot is before everything");
             assert_eq!(report["compared"]["entries"], entries);
             assert_eq!(report["compared"]["orders"], all.responses().len() as u64);
+            assert_eq!(report["compared"]["dead_letters"], all.dead_letter.lines().count() as u64);
+            assert_eq!(report["compared"]["late"], all.late.lines().count() as u64);
         }
     }
     assert!(compared.is_sorted_by(|a, b| a >= b) && compared.last() == Some(&0), "{compared:?}");
@@ -120,7 +138,7 @@ fn another_threshold_shows_in_the_decisions_that_it_changes() {
     let settings = "[detect.excessive_downloads]\nfloor = 100000\n";
     let config = place.write("other.toml", settings);
     let config = config.display().to_string();
-    let other = Sample::of(PLAN).whole(&place, "other").with(&["--config", &config]);
+    let other = sample().whole(&place, "other").with(&["--config", &config]);
     other.run();
     let by_id = |dir: &Path| -> BTreeMap<String, Value> {
         let decisions = Outputs::of(dir).decisions();
@@ -175,6 +193,35 @@ fn a_tampered_record_is_found() {
     fs::write(&path, "").expect("it can be written");
     let last = ids[ids.len() - 2].to_string();
     replay(&job.data_dir, &last, &[]).refused(3, &["decisions.ndjson", "restore"]);
+}
+
+#[test]
+fn what_was_set_aside_is_compared_as_well() {
+    let place = Place::new();
+    let job = job(&place);
+    let first = finished(&job)[0].to_string();
+    let kinds = [("dead_letter.ndjson", "dead letter"), ("late.ndjson", "late event")];
+    let good = kinds.map(|(name, _)| lines(&job.data_dir.join(name)));
+    let middle = |lines: &[String]| lines.len() / 2;
+    for kind in ["only_replayed", "repeated", "changed"] {
+        for ((name, _), good) in kinds.iter().zip(&good) {
+            let (mut lines, at) = (good.clone(), middle(good));
+            match kind {
+                "only_replayed" => drop(lines.remove(at)),
+                "repeated" => lines.insert(at, lines[at].clone()),
+                _ => lines[at].insert(1, ' '),
+            }
+            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            fs::write(job.data_dir.join(name), text).expect("it can be written");
+        }
+        let report = replay(&job.data_dir, &first, &[]).refused(1, &["differs from the record in 2 places"]).json();
+        for ((_, of), good) in kinds.iter().zip(&good) {
+            let about = &values(&good[middle(good)])[0];
+            let id = format!("{} at {}", about["source"].as_str().expect("a source"), about["position"]);
+            assert_eq!(differing(&report, of), BTreeSet::from([id]), "{report}");
+        }
+        assert_eq!(report["differences"][0]["kind"], kind, "{report}");
+    }
 }
 
 #[test]
@@ -269,10 +316,12 @@ fn a_followed_run_with_idle_partitions_and_a_late_producer_is_replayed_from_its_
     let ids = snapshots(&config.data_dir);
     assert!(ids.len() > 2, "{ids:?}");
     let count = text(&decisions).lines().count() as u64;
+    let late = text(&late).lines().count() as u64;
     let from = |id: u64, workers: &str| assert_equal(&config.data_dir, &id.to_string(), &["--workers", workers]);
     for (n, id) in ids.iter().enumerate() {
         let report = from(*id, ["1", "2", "3"][n % 3]);
         assert!(n > 0 || report["compared"]["decisions"] == count, "{report}");
+        assert!(n > 0 || report["compared"]["late"] == late, "{report}");
         assert!(report["through_ms"].is_u64(), "the job was not complete: {report}");
     }
     // What came later is no part of the record.
