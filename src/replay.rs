@@ -17,11 +17,10 @@ use engine::clock::Clock;
 use engine::error::Error;
 use engine::fault::Faults;
 use engine::flow::{Ended, Settings, Start};
-use engine::ledger::Ledger;
 use engine::snapshot::manifest::Manifest;
 use engine::snapshot::objects::Objects;
 use engine::snapshot::repository::Repository;
-use engine::source::journal::Journal;
+use engine::source::journal::{Journal, MemoryJournal};
 use engine::time::Stamp;
 use engine::writer::{OpenAppend, Written};
 use record::Record;
@@ -125,10 +124,9 @@ fn derive(
     let input = Input::recorded(&manifest.fingerprint, moved)?;
     watch.input_bytes.store(input.bytes(), Ordering::Relaxed);
     let path = scratch.join(LEDGER);
-    let mut ledger = SqliteStore::open(&path)?;
-    ledger.claim_generation(GENERATION)?;
+    let mut journal = MemoryJournal::default();
     for name in input.names().iter() {
-        ledger.append(&record.ledger.load(name)?)?;
+        journal.append(&record.ledger.load(name)?)?;
     }
     let settings = Settings {
         workers: job.workers.get(),
@@ -138,7 +136,7 @@ fn derive(
         repository: Repository::new(Objects::in_folder(&scratch.join(SNAPSHOTS))?),
         snapshot_every: NEVER,
         snapshots_kept: 1,
-        journal: Arc::new(Mutex::new(ledger)),
+        journal: Arc::new(Mutex::new(journal)),
         clock: Clock::system(),
         stop: watch.stop.clone(),
         status: watch.status.clone(),

@@ -398,6 +398,7 @@ impl<'s> Flow<'s> {
                 operators,
                 repository: settings.repository.clone(),
                 keep: settings.snapshots_kept,
+                journal: settings.journal.clone(),
                 every: settings.snapshot_every,
                 generation: start.restore.generation,
                 next_id: start.restore.next_id,

@@ -4,6 +4,7 @@ use super::schema::{signed, unsigned};
 use super::{Failure, SqliteStore};
 use engine::error::Error;
 use engine::source::journal::{Journal, JournalEntry, Judgement};
+use engine::source::partition::PartitionState;
 use engine::time::Micros;
 use rusqlite::{Connection, Row, params};
 
@@ -25,14 +26,32 @@ impl Journal for SqliteStore {
         })
     }
 
-    fn drop_before(&mut self, partition: &str, seq: u64) -> Result<(), Error> {
+    fn shorten(&mut self, partition: &str, from: &[&PartitionState]) -> Result<(), Error> {
+        // Mostly there is nothing to forget, and then nobody who writes has to wait.
+        let Some(last) = self.read(|connection| last_before(connection, partition, from))? else { return Ok(()) };
         self.act(|transaction| {
             transaction
-                .prepare_cached("delete from journal where partition = ?1 and seq < ?2")?
-                .execute(params![partition, signed(seq)])?;
+                .prepare_cached("delete from journal where partition = ?1 and seq <= ?2")?
+                .execute(params![partition, signed(last)])?;
             Ok(())
         })
     }
+}
+
+/// Number of the last entry before the first one that counts; `None` if that is the first of all.
+fn last_before(connection: &Connection, partition: &str, from: &[&PartitionState]) -> Result<Option<u64>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "select partition, seq, position, judgement, watermark from journal where partition = ?1 order by seq",
+    )?;
+    let mut last = None;
+    for found in statement.query_map([partition], entry)? {
+        let found = found?;
+        if from.iter().any(|state| found.counts_from(state)) {
+            break;
+        }
+        last = Some(found.seq);
+    }
+    Ok(last)
 }
 
 fn append_one(connection: &Connection, entry: &JournalEntry) -> Result<(), Failure> {

@@ -3,7 +3,8 @@
 use super::*;
 use engine::ledger::Order;
 use engine::ledger::conformance;
-use engine::source::journal::{Journal, JournalEntry, Judgement};
+use engine::source::journal::{Journal, JournalEntry, Judgement, MemoryJournal};
+use engine::source::partition::PartitionState;
 use std::time::Instant;
 
 fn folder() -> tempfile::TempDir {
@@ -204,10 +205,54 @@ fn a_journal_keeps_each_partition_in_order() {
     journal.append(&a).unwrap();
     journal.append(&[]).unwrap();
     assert_eq!(journal.load("a").unwrap(), a, "what is there already is left as it is");
+}
 
-    journal.drop_before("a", 2).unwrap();
-    assert_eq!(journal.load("a").unwrap(), a[1..]);
+/// Where a partition is read on: its position, and its watermark there.
+fn standing(position: u64, watermark: u64) -> PartitionState {
+    let mut state = PartitionState { position, ..PartitionState::default() };
+    state.judge.watermark = Micros(watermark);
+    state
+}
+
+#[test]
+fn a_journal_forgets_what_counts_from_nowhere_and_nothing_after_what_does() {
+    let folder = folder();
+    let judged = |seq, position, judgement, watermark| JournalEntry {
+        partition: "a".to_owned(),
+        seq,
+        position,
+        judgement,
+        watermark: Micros(watermark),
+    };
+    let entries = [
+        judged(0, 100, Judgement::Idle, 10),
+        judged(1, 100, Judgement::Idle, 20),
+        judged(2, 100, Judgement::Ahead, 20),
+        judged(3, 200, Judgement::Idle, 30),
+        judged(5, 200, Judgement::Idle, 40),
+    ];
+    let mut journal = store(&folder);
+    let b = self::judged("b", 0, Judgement::Ahead);
+    journal.append(&[&entries[..], std::slice::from_ref(&b)].concat()).unwrap();
+    let mut memory = MemoryJournal::default();
+    memory.append(&entries).unwrap();
+    let mut left = |from: &[PartitionState]| {
+        let from: Vec<_> = from.iter().collect();
+        journal.shorten("a", &from).unwrap();
+        memory.shorten("a", &from).unwrap();
+        let left = journal.load("a").unwrap();
+        assert_eq!(memory.load("a").unwrap(), left, "in memory it is the same");
+        left.iter().map(|entry| entry.seq).collect::<Vec<_>>()
+    };
+    assert_eq!(left(&[standing(0, 0)]), [0, 1, 2, 3, 5]);
+    assert_eq!(left(&[standing(200, 40), standing(100, 10)]), [1, 2, 3, 5], "the one furthest back needs most");
+    assert_eq!(left(&[standing(100, 20)]), [2, 3, 5], "the line at this position is still to be judged");
+    assert_eq!(left(&[standing(101, 20)]), [3, 5]);
+    assert_eq!(left(&[standing(200, 30)]), [5]);
+    assert_eq!(left(&[standing(200, 40)]), [0; 0]);
     assert_eq!(journal.load("b").unwrap(), [b]);
+    // Numbers may begin anew then.
+    journal.append(&entries[..1]).unwrap();
 }
 
 #[test]
@@ -221,7 +266,7 @@ fn a_journal_refuses_two_stories_and_old_generations_and_writes_nothing_then() {
     }
     store(&folder).claim_generation(1).unwrap();
     assert!(ledger::is_superseded(&journal.append(&[judged("a", 6, Judgement::Idle)]).unwrap_err()));
-    assert!(ledger::is_superseded(&journal.drop_before("a", 9).unwrap_err()));
+    assert!(ledger::is_superseded(&journal.shorten("a", &[&standing(900, 0)]).unwrap_err()));
     assert_eq!((journal.load("a").unwrap().len(), journal.load("b").unwrap().len()), (1, 0));
 }
 

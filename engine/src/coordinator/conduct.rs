@@ -10,11 +10,12 @@ use crate::metrics::Status;
 use crate::snapshot::manifest::{Cut, Job, Manifest};
 use crate::snapshot::publisher::Publisher;
 use crate::snapshot::repository::Repository;
+use crate::source::journal::Journal;
 use crate::time::{Micros, Span, Stamp};
 use crate::window::Question;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long event time is measured over to choose the next lead of the horizon.
@@ -33,6 +34,8 @@ pub struct Score {
     pub repository: Repository,
     /// How many snapshots are kept.
     pub keep: usize,
+    /// Cut back when older ones go.
+    pub journal: Arc<Mutex<dyn Journal>>,
     /// How long to wait from one snapshot to the next.
     pub every: Duration,
     /// The generation that this run is.
@@ -134,7 +137,7 @@ impl Conductor {
         let horizon = score.restored.map_or(1, |at| at.saturating_add(1));
         let last_cut = score.restored;
         Conductor {
-            publisher: Publisher::start(score.repository.clone(), score.next_id, score.keep),
+            publisher: Publisher::start(score.repository.clone(), score.journal.clone(), score.next_id, score.keep),
             score,
             phase: Phase::Starting,
             horizon,

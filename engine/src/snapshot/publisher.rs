@@ -1,15 +1,19 @@
 //! Publishes snapshots beside the flow, which must not wait for a repository. Owned here: the thread, and the order in
-//! which a snapshot is published and older ones are removed.
+//! which a snapshot is published, older ones are removed, and the source journal is cut back to what is left.
 
 use super::manifest::Manifest;
 use super::objects::Put;
-use super::repository::{Repository, cuts};
+use super::repository::{Found, Repository, cuts};
 use super::retention::surplus;
 use crate::clock::Stopwatch;
 use crate::error::Error;
 use crate::fault::point;
 use crate::ledger::superseded;
+use crate::source::journal::Journal;
+use crate::source::partition::PartitionState;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 /// A snapshot that exists now.
@@ -36,8 +40,8 @@ pub struct Publisher {
 
 impl Publisher {
     /// Starts the thread, with the number of the next manifest. All but the `keep` newest snapshots and those with a name
-    /// are removed after each publication.
-    pub fn start(repository: Repository, mut number: u64, keep: usize) -> Self {
+    /// are removed after each publication, and entries of the journal that none of those left reaches back to.
+    pub fn start(repository: Repository, journal: Arc<Mutex<dyn Journal>>, mut number: u64, keep: usize) -> Self {
         let (work, manifests) = channel::<(u64, Manifest)>();
         let (tell, done) = channel();
         let publish = move || {
@@ -50,9 +54,9 @@ impl Publisher {
                 if tell.send((id, published.map(|()| Published { manifest, seconds }))).is_err() {
                     return;
                 }
-                if !failed && let Err(error) = retain(&repository, keep) {
-                    // Nothing is lost by a snapshot too many, and the next one tries again.
-                    tracing::warn!(target: "engine::snapshot", "old snapshots were not removed: {error}");
+                if !failed && let Err(error) = retain(&repository, keep).and_then(|kept| shorten(&*journal, &kept)) {
+                    // Nothing is lost by a snapshot or an entry too many, and the next one tries again.
+                    tracing::warn!(target: "engine::snapshot", "what is old was not removed: {error}");
                 }
             }
         };
@@ -109,9 +113,31 @@ impl Drop for Publisher {
     }
 }
 
-fn retain(repository: &Repository, keep: usize) -> Result<(), Error> {
-    let found = repository.list()?;
+/// Removes the snapshots that may go. Returns those that are left.
+fn retain(repository: &Repository, keep: usize) -> Result<Vec<Found>, Error> {
+    let mut found = repository.list()?;
     let named = repository.names()?.into_values().collect();
-    let surplus = surplus(&cuts(&found), &named, keep);
-    if surplus.is_empty() { Ok(()) } else { repository.remove(&surplus.into_iter().collect()) }
+    let surplus: BTreeSet<u64> = surplus(&cuts(&found), &named, keep).into_iter().collect();
+    if !surplus.is_empty() {
+        let gone = repository.remove(&surplus)?;
+        found.retain(|found| !gone.contains(&found.id));
+    }
+    Ok(found)
+}
+
+/// Lets the journal forget what none of these snapshots needs. One of another version might need anything; a damaged one
+/// can be restored by nobody.
+fn shorten(journal: &Mutex<dyn Journal>, kept: &[Found]) -> Result<(), Error> {
+    if kept.iter().any(|found| matches!(found.manifest, Err(Error::Unfit(_)))) {
+        return Ok(());
+    }
+    let manifests: Vec<&Manifest> = kept.iter().filter_map(|found| found.manifest.as_ref().ok()).collect();
+    let unread = PartitionState::default();
+    let mut from: BTreeMap<&str, Vec<&PartitionState>> = BTreeMap::new();
+    for name in manifests.iter().flat_map(|manifest| manifest.partitions.keys()) {
+        let states = manifests.iter().map(|manifest| manifest.partitions.get(name).unwrap_or(&unread));
+        from.entry(name).or_insert_with(|| states.collect());
+    }
+    let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+    from.into_iter().try_for_each(|(partition, from)| journal.shorten(partition, &from))
 }

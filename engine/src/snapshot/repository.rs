@@ -192,9 +192,9 @@ impl Repository {
     }
 
     /// Deletes snapshots, first their manifests, so that they stop being snapshots at once, then the files that no
-    /// other snapshot names. A snapshot that was given a name meanwhile stays.
-    pub fn remove(&self, ids: &BTreeSet<u64>) -> Result<(), Error> {
-        let mut going = Vec::new();
+    /// other snapshot names. A snapshot that was given a name meanwhile stays. Returns those that are gone.
+    pub fn remove(&self, ids: &BTreeSet<u64>) -> Result<BTreeSet<u64>, Error> {
+        let (mut going, mut gone) = (Vec::new(), BTreeSet::new());
         for id in ids {
             let manifest = match self.manifest(*id) {
                 // Its files cannot be told from others; they lie until a later run sweeps.
@@ -209,12 +209,19 @@ impl Repository {
             match manifest {
                 // It was given a name just now, by who had seen it.
                 Some(manifest) if named()? => drop(self.try_publish(&manifest)?),
-                manifest => going.extend(manifest),
+                manifest => {
+                    going.extend(manifest);
+                    gone.insert(*id);
+                }
             }
         }
-        let Some(kept) = self.named_objects()? else { return Ok(()) };
+        let Some(kept) = self.named_objects()? else { return Ok(gone) };
         let files: BTreeSet<&str> = going.iter().flat_map(Manifest::files).map(|file| file.object.as_str()).collect();
-        files.into_iter().filter(|object| !kept.contains(*object)).try_for_each(|object| self.objects.delete(object))
+        files
+            .into_iter()
+            .filter(|object| !kept.contains(*object))
+            .try_for_each(|object| self.objects.delete(object))?;
+        Ok(gone)
     }
 
     /// Deletes files of generations before this one that no snapshot names: what runs left that ended before they

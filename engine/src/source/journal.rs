@@ -1,8 +1,11 @@
 //! The source journal: what was judged by a clock, so that recovery and replay need none. Owned here: the contract of
-//! the store. Not owned here: the judgements themselves (the source operator) and where they are kept (connectors).
+//! the store, and one in memory. Not owned here: the judgements themselves (the source operator) and where they are kept
+//! (connectors).
 
+use super::partition::PartitionState;
 use crate::error::Error;
 use crate::time::Micros;
+use std::collections::BTreeMap;
 
 /// What a live source decided with the help of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +31,16 @@ pub struct JournalEntry {
     pub watermark: Micros,
 }
 
+impl JournalEntry {
+    /// Whether this says anything to who reads the partition on from there.
+    pub fn counts_from(&self, state: &PartitionState) -> bool {
+        match self.judgement {
+            Judgement::Idle => (self.position, self.watermark) > (state.position, state.judge.watermark),
+            Judgement::Ahead => self.position >= state.position,
+        }
+    }
+}
+
 /// A durable list of judgements. One source process writes it; recovery and replay read it.
 pub trait Journal: Send {
     /// Writes entries, of any partitions, in one commit; they are durable on return. An entry that is there already,
@@ -44,9 +57,33 @@ pub trait Journal: Send {
     /// As the store fails.
     fn load(&self, partition: &str) -> Result<Vec<JournalEntry>, Error>;
 
-    /// Forgets the entries of a partition with a number below `seq`: no retained snapshot reaches back to them.
+    /// Forgets the first entries of a partition, up to the first one that [counts](JournalEntry::counts_from) from any of
+    /// these states: the partition is read on from them and from nowhere else.
     ///
     /// # Errors
     /// [`Error::Fault`] if a newer generation has taken over. Else as the store fails.
-    fn drop_before(&mut self, partition: &str, seq: u64) -> Result<(), Error>;
+    fn shorten(&mut self, partition: &str, from: &[&PartitionState]) -> Result<(), Error>;
+}
+
+/// A journal that lasts as long as a run that nobody goes on with, such as a replay.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryJournal(BTreeMap<String, Vec<JournalEntry>>);
+
+impl Journal for MemoryJournal {
+    fn append(&mut self, entries: &[JournalEntry]) -> Result<(), Error> {
+        entries.iter().for_each(|entry| self.0.entry(entry.partition.clone()).or_default().push(entry.clone()));
+        Ok(())
+    }
+
+    fn load(&self, partition: &str) -> Result<Vec<JournalEntry>, Error> {
+        Ok(self.0.get(partition).cloned().unwrap_or_default())
+    }
+
+    fn shorten(&mut self, partition: &str, from: &[&PartitionState]) -> Result<(), Error> {
+        if let Some(entries) = self.0.get_mut(partition) {
+            let counts = entries.iter().position(|entry| from.iter().any(|state| entry.counts_from(state)));
+            entries.drain(..counts.unwrap_or(entries.len()));
+        }
+        Ok(())
+    }
 }

@@ -11,11 +11,12 @@ use engine::snapshot::objects::{Measure, Objects, Put};
 use engine::snapshot::publisher::Publisher;
 use engine::snapshot::repository::Repository;
 use engine::snapshot::restore::{Restore, choose, look};
+use engine::source::journal::MemoryJournal;
 use engine::state::store::CheckpointFile;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 /// Runs a test on both kinds of store. It gets a way to open the store anew, and a scratch folder.
@@ -310,7 +311,8 @@ fn a_manifest_of_a_newer_format_is_told_from_a_damaged_one() {
 fn publications_are_numbered_without_a_gap_and_end_at_a_rival() {
     on_both(|open, scratch| {
         let mut run = Run::start(open(), scratch);
-        let publisher = Publisher::start(run.repository.clone(), run.next_id, 9);
+        let publisher =
+            Publisher::start(run.repository.clone(), Arc::<Mutex<MemoryJournal>>::default(), run.next_id, 9);
         let told = || loop {
             if let Some(told) = publisher.poll().unwrap() {
                 return told;

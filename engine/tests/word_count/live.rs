@@ -1,13 +1,15 @@
 //! Partitions that grow while they are read, and a clock that runs fast: idle ones hold nobody up, time runs on without
 //! records, snapshots are taken all along, and what was judged by the clock is judged alike afterwards.
 
-use super::run::{MemoryJournal, Outcome, Variant, bounded, output, run_in, settings};
+use super::run::{Outcome, Variant, bounded, output, repository, run_from, run_in, settings};
 use super::scratch;
 use super::stream::START;
 use engine::clock::{Clock, Stopwatch};
 use engine::coordinator::message::Progress;
 use engine::error::Error;
-use engine::flow::{Ended, Settings};
+use engine::flow::{Ended, Settings, Start};
+use engine::source::journal::{Journal, JournalEntry, MemoryJournal};
+use engine::source::partition::PartitionState;
 use engine::source::{Block, Line, Partition, Reader, Reading, Timing};
 use engine::state::memory::MemoryStores;
 use engine::time::{Micros, Span};
@@ -62,11 +64,33 @@ impl Reader for FeedReader {
     }
 }
 
+/// A journal, and all that was ever in it.
+#[derive(Clone, Default)]
+struct Kept {
+    now: MemoryJournal,
+    all: MemoryJournal,
+}
+
+impl Journal for Kept {
+    fn append(&mut self, entries: &[JournalEntry]) -> Result<(), Error> {
+        self.all.append(entries)?;
+        self.now.append(entries)
+    }
+
+    fn load(&self, partition: &str) -> Result<Vec<JournalEntry>, Error> {
+        self.now.load(partition)
+    }
+
+    fn shorten(&mut self, partition: &str, from: &[&PartitionState]) -> Result<(), Error> {
+        self.now.shorten(partition, from)
+    }
+}
+
 /// A live job over two partitions.
 struct Live {
     lines: [Arc<Mutex<Vec<String>>>; 2],
     since: Stopwatch,
-    journal: Arc<Mutex<MemoryJournal>>,
+    journal: Arc<Mutex<Kept>>,
     variant: Variant,
 }
 
@@ -118,16 +142,40 @@ impl Live {
         }
     }
 
-    /// What a bounded run over what was said, with the same journal, puts out.
-    fn bounded(&self) -> (String, String) {
-        let folder = scratch::folder();
+    /// Settings of a bounded run over what was said so far.
+    fn settings(&self, folder: &Path, variant: &Variant, journal: MemoryJournal) -> Settings {
         let lines = self.lines.each_ref().map(|lines| lines.lock().unwrap().clone());
-        let journal = Arc::new(Mutex::new(self.journal.lock().unwrap().clone()));
-        let variant = Variant { workers: 2, block: 3, ..Variant::default() };
-        let settings = Settings { journal, ..settings(folder.path(), bounded(&lines, &variant), &variant) };
+        let journal = Arc::new(Mutex::new(journal));
+        Settings { journal, ..settings(folder, bounded(&lines, variant), variant) }
+    }
+
+    /// What a bounded run puts out, with all that was in the journal.
+    fn bounded(&self) -> (String, String) {
+        let (folder, variant) = (scratch::folder(), Variant { workers: 2, block: 3, ..Variant::default() });
+        let settings = self.settings(folder.path(), &variant, self.journal.lock().unwrap().all.clone());
         let outcome = run_in(folder.path(), settings, &variant, Arc::new(MemoryStores));
         assert!(matches!(outcome.ended, Ok(Ended::Complete)), "{outcome:?}");
         output(folder.path())
+    }
+
+    /// What one puts out that goes on from a snapshot, with what is in the journal now.
+    fn bounded_from(&self, folder: &Path, id: u64) -> (String, String) {
+        let (scratch, variant) = (scratch::folder(), Variant::default());
+        for file in ["reports", "asides"] {
+            std::fs::copy(folder.join(file), scratch.path().join(file)).unwrap();
+        }
+        let settings = self.settings(scratch.path(), &variant, self.journal.lock().unwrap().now.clone());
+        let start = Start::look(&settings, &repository(folder), id).unwrap();
+        let outcome = run_from(start, scratch.path(), settings, &variant, Arc::new(MemoryStores));
+        assert!(matches!(outcome.ended, Ok(Ended::Complete)), "{outcome:?}");
+        output(scratch.path())
+    }
+
+    /// How much is in the journal, and how much ever was.
+    fn entries(&self) -> (usize, usize) {
+        let journal = self.journal.lock().unwrap();
+        let count = |journal: &MemoryJournal| ["p0", "p1"].map(|name| journal.load(name).unwrap().len()).iter().sum();
+        (count(&journal.now), count(&journal.all))
     }
 }
 
@@ -195,5 +243,46 @@ fn a_live_job_takes_snapshots_and_lets_time_run_on_and_what_it_judged_stays() {
         assert!(reports.lines().count() > 1, "{reports}");
         assert!(expected.0.starts_with(&reports), "{workers} workers:\n{reports}\nis no beginning of\n{}", expected.0);
         assert_eq!(asides, expected.1);
+    }
+}
+
+/// Whatever can be restored finds what it needs in the journal, and there is nothing else in it.
+#[test]
+fn the_journal_reaches_back_as_far_as_what_can_be_restored() {
+    let (folder, live) = (scratch::folder(), Live::new(2));
+    let repository = repository(folder.path());
+    let running = live.start(folder.path());
+    live.say(1, "a1");
+    live.talk(100);
+    running.until("the silent one to follow", |known| known[1].watermark > Micros::ZERO);
+    // One that goes just now cannot be named.
+    while repository.save(repository.ids().unwrap().pop().unwrap(), "kept").is_err() {}
+    live.talk(900);
+    running.stop();
+    let expected = live.bounded();
+    let ids = repository.ids().unwrap();
+    assert!(ids.len() > 3, "the named one and the newest: {ids:?}");
+    for id in ids {
+        assert_eq!(live.bounded_from(folder.path(), id), expected, "from snapshot {id}");
+    }
+    let (kept, _) = live.entries();
+
+    // Once nothing goes back so far it goes.
+    repository.forget("kept").unwrap();
+    let running = live.start(folder.path());
+    live.talk(300);
+    running.stop();
+    let ids = repository.ids().unwrap();
+    let manifests: Vec<_> = ids.iter().map(|id| repository.manifest(*id).unwrap()).collect();
+    for name in ["p0", "p1"] {
+        let from: Vec<_> = manifests.iter().map(|manifest| &manifest.partitions[name]).collect();
+        let entries = live.journal.lock().unwrap().load(name).unwrap();
+        assert!(entries.first().is_none_or(|first| from.iter().any(|state| first.counts_from(state))), "{name}");
+    }
+    let (left, all) = live.entries();
+    assert!(left < kept && 4 * left < all, "{left} entries are left of {all}, {kept} while one was kept");
+    let expected = live.bounded();
+    for id in ids {
+        assert_eq!(live.bounded_from(folder.path(), id), expected, "from snapshot {id}");
     }
 }

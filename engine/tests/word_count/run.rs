@@ -8,7 +8,7 @@ use engine::flow::{Ended, Settings, Start, run};
 use engine::metrics::{Phases, Status};
 use engine::snapshot::objects::Objects;
 use engine::snapshot::repository::Repository;
-use engine::source::journal::{Journal, JournalEntry};
+use engine::source::journal::MemoryJournal;
 use engine::source::{Block, Line, Partition, Reader, Reading, Timing};
 use engine::state::memory::MemoryStores;
 use engine::state::store::Stores;
@@ -73,28 +73,6 @@ impl Reader for LinesReader {
         }
         block.next = self.next as u64;
         Ok(if block.lines.is_empty() { Reading::End } else { Reading::Lines })
-    }
-}
-
-/// Judgements by partition.
-#[derive(Clone, Default)]
-pub struct MemoryJournal(pub BTreeMap<String, Vec<JournalEntry>>);
-
-impl Journal for MemoryJournal {
-    fn append(&mut self, entries: &[JournalEntry]) -> Result<(), Error> {
-        for entry in entries {
-            self.0.entry(entry.partition.clone()).or_default().push(entry.clone());
-        }
-        Ok(())
-    }
-
-    fn load(&self, partition: &str) -> Result<Vec<JournalEntry>, Error> {
-        Ok(self.0.get(partition).cloned().unwrap_or_default())
-    }
-
-    fn drop_before(&mut self, partition: &str, seq: u64) -> Result<(), Error> {
-        self.0.entry(partition.to_owned()).or_default().retain(|entry| entry.seq >= seq);
-        Ok(())
     }
 }
 
@@ -196,7 +174,7 @@ pub fn settings(folder: &Path, partitions: Vec<(Arc<dyn Partition>, Timing)>, va
         repository: repository(folder),
         snapshot_every: variant.snapshot_every,
         snapshots_kept: 3,
-        journal: Arc::new(Mutex::new(MemoryJournal::default())),
+        journal: Arc::<Mutex<MemoryJournal>>::default(),
         clock: Clock::system(),
         stop: Arc::new(AtomicBool::new(false)),
         status: Status::default(),
@@ -206,8 +184,19 @@ pub fn settings(folder: &Path, partitions: Vec<(Arc<dyn Partition>, Timing)>, va
 
 /// Runs the job by its settings, from the newest snapshot of the folder.
 pub fn run_in(folder: &Path, settings: Settings, variant: &Variant, stores: Arc<dyn Stores>) -> Outcome {
-    let status = settings.status.clone();
     let start = Start::find(&settings, 0).expect("a snapshot that fits, or none");
+    run_from(start, folder, settings, variant, stores)
+}
+
+/// [`run_in`] from what was found.
+pub fn run_from(
+    start: Start,
+    folder: &Path,
+    settings: Settings,
+    variant: &Variant,
+    stores: Arc<dyn Stores>,
+) -> Outcome {
+    let status = settings.status.clone();
     let restored = start.restore.at();
     let outputs = folder.to_owned();
     let open = move |file: &str, written: Written| -> Result<Box<dyn Append>, Error> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::snapshot::objects::Objects;
+use crate::source::journal::MemoryJournal;
 use std::sync::atomic::AtomicU64;
 
 const START: Micros = Micros::from_secs(1_767_225_600);
@@ -38,6 +39,7 @@ impl Stage {
             operators: BTreeSet::from(["sources".to_owned()]),
             repository: Repository::new(Objects::in_folder(folder.path()).unwrap()),
             keep: 3,
+            journal: Arc::<Mutex<MemoryJournal>>::default(),
             every: Duration::ZERO,
             generation: 1,
             next_id: 0,

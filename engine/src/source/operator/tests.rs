@@ -1,11 +1,10 @@
 //! Tests of the source operator without a dataflow: a turn hears announcements, reads and answers.
 
 use super::*;
-use crate::source::journal::JournalEntry;
+use crate::source::journal::MemoryJournal;
 use crate::source::partition::PartitionState;
 use crate::source::{Arrival, Block, Line, Partition, Reader, Reading, Refused, Timing};
 use crate::time::Span;
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const TIMING: Timing = Timing {
@@ -87,27 +86,8 @@ impl Decode for Plain {
     }
 }
 
-#[derive(Default)]
-struct Memory(BTreeMap<String, Vec<JournalEntry>>);
-
-impl Journal for Memory {
-    fn append(&mut self, entries: &[JournalEntry]) -> Result<(), Error> {
-        entries.iter().for_each(|entry| self.0.entry(entry.partition.clone()).or_default().push(entry.clone()));
-        Ok(())
-    }
-
-    fn load(&self, partition: &str) -> Result<Vec<JournalEntry>, Error> {
-        Ok(self.0.get(partition).cloned().unwrap_or_default())
-    }
-
-    fn drop_before(&mut self, partition: &str, seq: u64) -> Result<(), Error> {
-        self.0.entry(partition.to_owned()).or_default().retain(|entry| entry.seq >= seq);
-        Ok(())
-    }
-}
-
 /// A turn at one partition, at a clock that stands at the end of it all and runs as `passed` says.
-fn turn(partition: Seconds, journal: Arc<Mutex<Memory>>, passed: Arc<AtomicU64>) -> Turn<Plain, ()> {
+fn turn(partition: Seconds, journal: Arc<Mutex<MemoryJournal>>, passed: Arc<AtomicU64>) -> Turn<Plain, ()> {
     let journaled = journal.lock().unwrap().load("seconds").unwrap();
     let seat = Seat::new(0, Arc::new(partition), TIMING, PartitionState::default(), journaled, None);
     let sources = Sources {
@@ -159,7 +139,7 @@ fn a_snapshot_keeps_its_marks_though_the_next_word_is_that_all_have_passed_it() 
 /// and so it does wherever the journal is read.
 #[test]
 fn what_waits_in_an_idle_partition_goes_out_when_its_time_has_come_and_again_so() {
-    let (journal, passed) = (Arc::<Mutex<Memory>>::default(), Arc::new(AtomicU64::new(0)));
+    let (journal, passed) = (Arc::<Mutex<MemoryJournal>>::default(), Arc::new(AtomicU64::new(0)));
     // The last one stands more than ten minutes after the others.
     let lines = vec![100, 101, 1_000];
     let mut live = turn(Seconds { lines: lines.clone(), live: true }, journal.clone(), passed.clone());
