@@ -65,6 +65,9 @@ pub const RING_MINUTES: u32 = 2 * WINDOW_MINUTES;
 /// counted together.
 pub const RING_MAX: usize = 4 * RING_MINUTES as usize;
 
+/// Most events kept of each small count: three sessions at the highest bar, which is 30.
+pub const FEW_MAX: usize = 96;
+
 /// Days of own activity before a user's habit raises their bar: a working week.
 pub const HABIT_DAYS: u8 = 5;
 

@@ -6,6 +6,7 @@
 //! apart elsewhere. An event by an app on a person's behalf is neither counted for the person nor compared within a
 //! session; what it raises (Tor) stands apart from the person's sessions.
 
+mod few;
 mod volumes;
 
 use super::cases::Case;
@@ -146,6 +147,7 @@ impl Judge<'_> {
         signals.extend(tor::check(self.event, self.references));
         signals.extend(self.fingerprint());
         self.volumes(&mut signals);
+        self.few(&mut signals);
         signals
     }
 

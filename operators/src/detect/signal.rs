@@ -1,6 +1,7 @@
 //! What a rule says of an event, before it is known whether anybody needs to hear it. Owned here: which reason a signal
 //! is, and its evidence for people, which is written only when an anomaly is raised.
 
+use super::few::{self, Crowd};
 use super::volume::Rule;
 use crate::model::anomaly::Evidence;
 use crate::model::event::EventText;
@@ -30,6 +31,8 @@ pub enum Signal {
     ClientChanged(Change),
     /// Too many events that a volume rule counts.
     Volume(&'static Rule, Excess),
+    /// Too many of what is rare.
+    Crowd(&'static few::Rule, Crowd),
 }
 
 /// What of a client changed within its session.
@@ -105,6 +108,7 @@ impl Signal {
                 Reason::SessionFingerprint
             }
             Signal::Volume(rule, _) => rule.reason,
+            Signal::Crowd(rule, _) => rule.reason,
         }
     }
 
@@ -148,6 +152,7 @@ impl Signal {
                 let samples = Some(bar.samples);
                 vec![Evidence { samples, window_start: Some(start), window_end: Some(end), ..one }]
             }
+            Signal::Crowd(rule, crowd) => few::evidence(rule, &crowd, text),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::agents::Agents;
 use super::cases::Cases;
+use super::few::Counts;
 use super::marks::KnownMarks;
 use super::recent::RecentIds;
 use super::record::Standing;
@@ -38,6 +39,8 @@ pub struct UserState {
     pub volumes: Option<Box<Volumes>>,
     /// Open cases, if there are any.
     pub cases: Option<Box<Cases>>,
+    /// What rules of small counts count, if there was any of it.
+    pub few: Option<Box<Counts>>,
 }
 
 impl UserState {
@@ -66,6 +69,7 @@ impl UserState {
             "sessions": self.sessions.view(&self.agents),
             "marks": self.marks.view(now),
             "volumes": self.volumes.as_ref().map_or_else(|| json!({}), |volumes| volumes.view(now)),
+            "few": self.few.as_ref().map_or_else(|| json!({}), |few| few.view(now)),
             "cases": self.cases.as_ref().map_or_else(|| json!({}), |cases| cases.view()),
         })
     }
@@ -83,6 +87,7 @@ impl Row for UserState {
             + self.agents.weight()
             + self.marks.weight()
             + self.volumes.as_ref().map_or(0, |volumes| size_of::<Volumes>() + volumes.weight())
+            + self.few.as_ref().map_or(0, |few| size_of::<Counts>() + few.weight())
             + self.cases.as_ref().map_or(0, |cases| size_of::<Cases>() + cases.weight())
     }
 }

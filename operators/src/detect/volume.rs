@@ -100,9 +100,10 @@ struct Slot {
 }
 
 /// Whose events a slot holds: zero for no session, else a session's print, or one of the two below.
-type Source = u32;
+pub type Source = u32;
 
-const TRUSTED: Source = u32::MAX;
+/// Stands for trusted networks, whatever the session.
+pub const TRUSTED: Source = u32::MAX;
 const MIXED: Source = u32::MAX - 1;
 
 /// The user's sample of a day for the org's distribution.

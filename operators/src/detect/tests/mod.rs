@@ -1,6 +1,7 @@
 //! Detection against scenarios, slow obvious versions of its rules, and its bounds.
 
 mod bounds;
+mod few;
 mod oracles;
 mod scenarios;
 
@@ -45,6 +46,9 @@ struct Act {
     by_app: bool,
     is_external: Option<bool>,
     reasons: Vec<String>,
+    entity: Option<String>,
+    person: String,
+    method: Option<&'static str>,
 }
 
 /// An ordinary event, so many seconds after noon.
@@ -67,6 +71,9 @@ fn act(id: impl ToString, secs: u64) -> Act {
         by_app: false,
         is_external: None,
         reasons: Vec::new(),
+        entity: None,
+        person: "U1".to_owned(),
+        method: None,
     }
 }
 
@@ -106,7 +113,7 @@ impl Act {
             key_hash,
             id_hash: hash(&self.id),
             kind: self.kind,
-            person: hash("U1"),
+            person: hash(&self.person),
             action: self.action,
             by_app: self.by_app,
             is_external: self.is_external,
@@ -121,7 +128,7 @@ impl Act {
             cookie: self.cookie.map(Micros::from_secs),
             asn: self.asn,
             country: None,
-            entity: None,
+            entity: self.entity.as_deref().map(hash),
         }
     }
 
@@ -139,6 +146,7 @@ impl Act {
             client_version: own(self.client.map(|client| client.2)),
             device_id: own(self.device),
             reasons: self.reasons.clone(),
+            method: own(self.method),
             ..EventText::default()
         }
     }
@@ -174,6 +182,13 @@ impl World {
         };
         let exits = [TOR.parse::<IpAddr>().expect("an address")].into();
         world.control("*", "tor_exit", ControlValue::ThreatList(Some(ThreatList::TorExit(exits))));
+        world
+    }
+
+    /// As [`World::new`], with bars that no count of a test reaches.
+    fn without_volumes() -> Self {
+        let mut world = World::new();
+        world.settings.volumes = VolumeRules::new(|_| VolumeRule::new(1_000_000, 1.0, 1_000_000));
         world
     }
 
