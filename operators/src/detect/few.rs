@@ -109,7 +109,7 @@ impl Counts {
 
     /// Roughly the bytes on the heap.
     pub fn weight(&self) -> usize {
-        let seen: usize = self.0.iter().map(|(_, few)| few.0.capacity() * size_of::<Seen>()).sum();
+        let seen: usize = self.0.iter().map(|(_, few)| few.weight()).sum();
         self.0.capacity() * size_of::<(u8, Few)>() + seen
     }
 }
@@ -131,6 +131,11 @@ impl Few {
         let most = ends.map(|end| (distinct(within(end).filter(held)), end)).max_by_key(|(count, _)| *count);
         let (count, end) = most.filter(|(count, _)| *count >= rule.bar)?;
         Some(Crowd { count, end: Micros::from_secs(u64::from(end)) })
+    }
+
+    /// Roughly the bytes on the heap.
+    pub fn weight(&self) -> usize {
+        self.0.capacity() * size_of::<Seen>()
     }
 
     fn count(&mut self, seen: Seen, window: u32) {

@@ -6,6 +6,7 @@
 //! apart elsewhere. An event by an app on a person's behalf is neither counted for the person nor compared within a
 //! session; what it raises (Tor) stands apart from the person's sessions.
 
+mod admin;
 mod few;
 mod volumes;
 
@@ -67,8 +68,9 @@ impl Judge<'_> {
             self.raise(&signals);
         }
         self.learn_volumes();
-        if !odd {
+        if !odd && !self.is_in_case() && !self.is_tor() {
             self.learn_marks();
+            self.learn_admin();
         }
         self.state.cases.as_mut().and_then(|cases| cases.arm())
     }
@@ -148,6 +150,7 @@ impl Judge<'_> {
         signals.extend(self.fingerprint());
         self.volumes(&mut signals);
         self.few(&mut signals);
+        signals.extend(self.admin_action());
         signals
     }
 
@@ -196,12 +199,16 @@ impl Judge<'_> {
         marks.into_iter().filter(|(_, print)| print.is_some())
     }
 
+    /// Whether the event may be part of an open case.
+    fn is_in_case(&self) -> bool {
+        let session = self.session();
+        self.state.cases.as_ref().is_some_and(|cases| cases.touch(session))
+    }
+
     /// Counts the day for the event's marks, unless somebody else may be behind it.
     fn learn_marks(&mut self) {
         let public = self.event.ip.is_some_and(is_public);
-        let session = self.session();
-        let in_case = self.state.cases.as_ref().is_some_and(|cases| cases.touch(session));
-        if !public || in_case || !self.is_persons() || self.is_tor() {
+        if !public || !self.is_persons() {
             return;
         }
         let today = day(self.event.time);

@@ -23,6 +23,7 @@ pub mod short;
 pub mod signal;
 pub mod state;
 pub mod tor;
+pub mod unexpected_admin_action;
 pub mod unexpected_api_call_volume;
 pub mod unexpected_credential_testing;
 pub mod unexpected_message_deletion;

@@ -2,6 +2,7 @@
 //! is, and its evidence for people, which is written only when an anomaly is raised.
 
 use super::few::{self, Crowd};
+use super::unexpected_admin_action::Clues;
 use super::volume::Rule;
 use crate::model::anomaly::Evidence;
 use crate::model::event::EventText;
@@ -33,6 +34,8 @@ pub enum Signal {
     Volume(&'static Rule, Excess),
     /// Too many of what is rare.
     Crowd(&'static few::Rule, Crowd),
+    /// An admin's action that is unusual for them.
+    AdminAction(Clues),
 }
 
 /// What of a client changed within its session.
@@ -109,6 +112,7 @@ impl Signal {
             }
             Signal::Volume(rule, _) => rule.reason,
             Signal::Crowd(rule, _) => rule.reason,
+            Signal::AdminAction(_) => Reason::UnexpectedAdminAction,
         }
     }
 
@@ -153,6 +157,7 @@ impl Signal {
                 vec![Evidence { samples, window_start: Some(start), window_end: Some(end), ..one }]
             }
             Signal::Crowd(rule, crowd) => few::evidence(rule, &crowd, text),
+            Signal::AdminAction(clues) => clues.evidence(text),
         }
     }
 }

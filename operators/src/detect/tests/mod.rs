@@ -1,5 +1,6 @@
 //! Detection against scenarios, slow obvious versions of its rules, and its bounds.
 
+mod admin;
 mod bounds;
 mod few;
 mod oracles;
@@ -136,6 +137,7 @@ impl Act {
         let own = |part: Option<&str>| part.map(str::to_owned);
         EventText {
             id: self.id.clone(),
+            action: format!("{:?}", self.action),
             actor: Person { id: "U1".to_owned(), ..Person::default() },
             ua: self.ua.clone(),
             session_id: self.session.clone(),
