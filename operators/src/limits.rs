@@ -68,6 +68,12 @@ pub const RING_MAX: usize = 4 * RING_MINUTES as usize;
 /// Most events kept of each small count: three sessions at the highest bar, which is 30.
 pub const FEW_MAX: usize = 96;
 
+/// A client that was in another country less than this ago cannot have travelled, as far as a flight goes.
+pub const TRAVEL: Span = Span::from_hours(2);
+
+/// Most clients per user of which it is known where they were last: a desk's, a phone's, and a replacement of each.
+pub const WHEREABOUTS_MAX: usize = 4;
+
 /// Days on which a user was active before an administrative action of theirs can be unexpected: a working week.
 pub const ADMIN_DAYS: u8 = 5;
 

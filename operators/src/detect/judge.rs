@@ -8,6 +8,7 @@
 
 mod admin;
 mod few;
+mod networks;
 mod volumes;
 
 use super::cases::Case;
@@ -19,7 +20,7 @@ use super::references::{OrgReferences, References};
 use super::session_fingerprint::Sight;
 use super::signal::Signal;
 use super::state::UserState;
-use super::{DetectSettings, Total, tor};
+use super::{DetectSettings, Total, tor, whereabouts};
 use crate::model::anomaly::{Anomaly, Evidence, Mark, MarkKind};
 use crate::model::event::{Action, Event, EventText, KeyKind};
 use crate::model::id::Id;
@@ -68,9 +69,10 @@ impl Judge<'_> {
             self.raise(&signals);
         }
         self.learn_volumes();
-        if !odd && !self.is_in_case() && !self.is_tor() {
+        if !odd && !self.is_in_case() && !self.is_anonymous() {
             self.learn_marks();
             self.learn_admin();
+            self.learn_whereabouts();
         }
         self.state.cases.as_mut().and_then(|cases| cases.arm())
     }
@@ -124,6 +126,11 @@ impl Judge<'_> {
         tor::check(self.event, self.references).is_some()
     }
 
+    /// Whether the event came from a network that hides whose it is: nothing is learned from there.
+    fn is_anonymous(&self) -> bool {
+        self.is_tor()
+    }
+
     /// The session that the event belongs to; an app's events belong to none of the person's.
     fn session(&self) -> Option<u64> {
         self.event.session.filter(|_| self.is_persons())
@@ -151,6 +158,7 @@ impl Judge<'_> {
         self.volumes(&mut signals);
         self.few(&mut signals);
         signals.extend(self.admin_action());
+        self.networks(&mut signals);
         signals
     }
 
@@ -183,7 +191,7 @@ impl Judge<'_> {
             && !standing.is_some_and(|standing| standing.is_bot)
             && !excluded
             && !self.state.is_exempt(reason)
-            && !self.is_tor()
+            && !self.is_anonymous()
     }
 
     /// The marks of the event: the TLS fingerprint, or the agent's family where there is none; the measured client; the
@@ -208,7 +216,7 @@ impl Judge<'_> {
     /// Counts the day for the event's marks, unless somebody else may be behind it.
     fn learn_marks(&mut self) {
         let public = self.event.ip.is_some_and(is_public);
-        if !public || !self.is_persons() {
+        if !public || !self.is_own() {
             return;
         }
         let today = day(self.event.time);
@@ -311,7 +319,7 @@ impl Judge<'_> {
             ip_address: text.ip_address.clone(),
             previous_ip_address: session.map_or_else(String::new, |session| session.previous_ip()),
             previous_ua: session.map_or_else(String::new, |session| self.state.agents.text(session.previous_agent())),
-            location: text.country.clone().unwrap_or_default(),
+            location: event.country.map_or_else(String::new, whereabouts::name),
             first_seen: session.map_or(event.at, |session| session.first_seen),
             marks: self.marks().map(known).collect(),
             by_app: event.by_app,

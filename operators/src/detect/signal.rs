@@ -1,7 +1,9 @@
 //! What a rule says of an event, before it is known whether anybody needs to hear it. Owned here: which reason a signal
 //! is, and its evidence for people, which is written only when an anomaly is raised.
 
+use super::asn;
 use super::few::{self, Crowd};
+use super::ip_address::Network;
 use super::unexpected_admin_action::Clues;
 use super::volume::Rule;
 use crate::model::anomaly::Evidence;
@@ -36,6 +38,10 @@ pub enum Signal {
     Crowd(&'static few::Rule, Crowd),
     /// An admin's action that is unusual for them.
     AdminAction(Clues),
+    /// The AS number is on the list of suspicious ones.
+    SuspiciousAsn(u32),
+    /// The network is unusual for the user, or listed.
+    Network(Network),
 }
 
 /// What of a client changed within its session.
@@ -113,6 +119,8 @@ impl Signal {
             Signal::Volume(rule, _) => rule.reason,
             Signal::Crowd(rule, _) => rule.reason,
             Signal::AdminAction(_) => Reason::UnexpectedAdminAction,
+            Signal::SuspiciousAsn(_) => Reason::Asn,
+            Signal::Network(_) => Reason::IpAddress,
         }
     }
 
@@ -158,6 +166,8 @@ impl Signal {
             }
             Signal::Crowd(rule, crowd) => few::evidence(rule, &crowd, text),
             Signal::AdminAction(clues) => clues.evidence(text),
+            Signal::SuspiciousAsn(asn) => asn::evidence(asn, text),
+            Signal::Network(network) => network.evidence(text, time),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::record::Standing;
 use super::sessions::Sessions;
 use super::unexpected_admin_action::AdminHistory;
 use super::volume::Volumes;
+use super::whereabouts::Whereabouts;
 use crate::limits::USER_IDLE;
 use crate::model::reason::Reason;
 use engine::state::Row;
@@ -44,6 +45,8 @@ pub struct UserState {
     pub few: Option<Box<Counts>>,
     /// What is usual for the user as an admin, if they are one.
     pub admin: Option<Box<AdminHistory>>,
+    /// Where the user's clients were last.
+    pub whereabouts: Whereabouts,
 }
 
 impl UserState {
@@ -74,6 +77,7 @@ impl UserState {
             "volumes": self.volumes.as_ref().map_or_else(|| json!({}), |volumes| volumes.view(now)),
             "few": self.few.as_ref().map_or_else(|| json!({}), |few| few.view(now)),
             "admin": self.admin.as_ref().map_or_else(|| json!({}), |admin| admin.view()),
+            "whereabouts": self.whereabouts.view(),
             "cases": self.cases.as_ref().map_or_else(|| json!({}), |cases| cases.view()),
         })
     }
@@ -97,6 +101,7 @@ impl Row for UserState {
             + self.volumes.as_ref().map_or(0, |volumes| size_of::<Volumes>() + volumes.weight())
             + self.few.as_ref().map_or(0, |few| size_of::<Counts>() + few.weight())
             + self.admin.as_ref().map_or(0, |admin| size_of::<AdminHistory>() + admin.weight())
+            + self.whereabouts.weight()
             + self.cases.as_ref().map_or(0, |cases| size_of::<Cases>() + cases.weight())
     }
 }

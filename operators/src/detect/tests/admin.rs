@@ -33,19 +33,26 @@ fn admin(days: u64) -> World {
     world
 }
 
+/// The events that raised something for this reason; a strange network is one for others, too.
+fn raised(world: &World) -> Vec<String> {
+    let anomalies = world.anomalies().into_iter();
+    let found = anomalies.filter(|anomaly| anomaly.reasons.contains(&Reason::UnexpectedAdminAction));
+    found.map(|anomaly| anomaly.evidence[0].event_ids[0].clone()).collect()
+}
+
 fn found(acts: impl IntoIterator<Item = Act>) -> Vec<String> {
     let mut world = admin(8);
     world.run(acts);
-    assert!(world.anomalies().iter().all(|anomaly| anomaly.reasons == [Reason::UnexpectedAdminAction]));
-    world.raised_ids()
+    raised(&world)
 }
 
 #[test]
 fn two_clues_raise_and_are_shown() {
     let mut world = admin(8);
     world.apply(&stranger(elsewhere(at(8, 8, 2))));
-    assert_eq!(world.raised(), [("8.8.2".to_owned(), vec![Reason::UnexpectedAdminAction])]);
-    let evidence = &world.anomalies()[0].evidence;
+    assert_eq!(raised(&world), ["8.8.2"]);
+    let evidence = world.anomalies()[0].evidence.iter();
+    let evidence: Vec<_> = evidence.filter(|one| one.reason == Reason::UnexpectedAdminAction.code()).collect();
     let shown: Vec<_> = evidence.iter().map(|one| (one.metric.as_str(), one.observed.as_str())).collect();
     let expected = [
         ("admin_action", "Administrative(2)"),
@@ -85,7 +92,7 @@ fn an_admins_first_week_raises_nothing() {
     let after = |days| {
         let mut world = admin(days);
         world.apply(&stranger(elsewhere(at(days, 8, 2))));
-        world.anomalies().len()
+        raised(&world).len()
     };
     assert_eq!([0, 1, 4, 5].map(after), [0, 0, 0, 1]);
     // Whom the directory calls an admin has a history before the first action of an admin.
@@ -95,7 +102,7 @@ fn an_admins_first_week_raises_nothing() {
         world.run((0..6).map(|day| at(day, 0, 0)));
         assert_eq!(world.state.admin.is_some(), is_admin);
         world.apply(&stranger(elsewhere(at(6, 8, 2))));
-        assert_eq!(world.anomalies().len(), usize::from(is_admin));
+        assert_eq!(raised(&world).len(), usize::from(is_admin));
     }
 }
 
@@ -105,20 +112,20 @@ fn what_a_thief_does_does_not_become_usual() {
     for day in 8..14 {
         world.run([at(day, 0, 1), stranger(elsewhere(at(day, 8, 2)))]);
     }
-    assert_eq!(world.anomalies().len(), 6);
+    assert_eq!(raised(&world).len(), 6);
     // What the admin does themselves does, after two days.
     let mut world = admin(8);
     world.run([at(8, 0, 2), at(9, 0, 2), stranger(elsewhere(at(10, 8, 2)))]);
-    assert!(world.anomalies().is_empty());
+    assert!(raised(&world).is_empty());
     // From Tor nothing is learned, and from a trusted network nothing is raised.
     let mut world = admin(8);
     world.run((8..12).map(|day| at(day, 0, 2).ip(TOR)));
     world.apply(&stranger(elsewhere(at(12, 8, 2))));
-    assert_eq!(world.raised().last().expect("raised").1, [Reason::UnexpectedAdminAction]);
+    assert_eq!(raised(&world), ["12.8.2"]);
     let mut world = admin(8);
     world.trust("198.51.100.0/24");
     world.apply(&stranger(elsewhere(at(8, 8, 2))));
-    assert_eq!((world.anomalies().len(), world.total(Total::SuppressedTrusted)), (0, 1));
+    assert_eq!((raised(&world).len(), world.total(Total::SuppressedTrusted)), (0, 1));
 }
 
 /// Which actions are evidence, from the list of everything that happened before.
@@ -189,9 +196,9 @@ fn admin_actions_agree_with_the_list() {
         world.state.standing = Some(Standing { is_admin: true, ..Standing::default() });
         let mut odd = Vec::new();
         for act in &acts {
-            let before = evidence(&world);
+            let before = world.evidence_of(Reason::UnexpectedAdminAction);
             world.apply(act);
-            if evidence(&world) > before {
+            if world.evidence_of(Reason::UnexpectedAdminAction) > before {
                 odd.push(act.id.clone());
             }
         }
@@ -199,13 +206,4 @@ fn admin_actions_agree_with_the_list() {
         total += odd.len();
     }
     assert!(total > 100, "the streams show something: {total}");
-}
-
-/// How many events were evidence of anything so far, in cases open and closed.
-fn evidence(world: &World) -> u64 {
-    let open = world.state.cases.as_ref().map_or(0, |cases| {
-        let view = cases.view();
-        view.as_object().expect("by name").values().map(|case| case["count"].as_u64().expect("a count")).sum()
-    });
-    open + world.closed().iter().map(|closed| closed.count).sum::<u64>()
 }

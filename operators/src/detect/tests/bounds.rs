@@ -85,6 +85,7 @@ fn ordinary(seed: u64) -> usize {
                     device: Some(if mobile { "phone" } else { "laptop" }),
                     cookie: Some(secs / 600 * 600 + 1),
                     asn: Some(if mobile { 2 } else { 1 }),
+                    country: Some("DE"),
                     ..one.session(&session)
                 });
             }

@@ -3,6 +3,7 @@
 mod admin;
 mod bounds;
 mod few;
+mod networks;
 mod oracles;
 mod scenarios;
 
@@ -50,6 +51,7 @@ struct Act {
     entity: Option<String>,
     person: String,
     method: Option<&'static str>,
+    country: Option<&'static str>,
 }
 
 /// An ordinary event, so many seconds after noon.
@@ -75,6 +77,7 @@ fn act(id: impl ToString, secs: u64) -> Act {
         entity: None,
         person: "U1".to_owned(),
         method: None,
+        country: None,
     }
 }
 
@@ -128,7 +131,7 @@ impl Act {
             device: self.device.map(hash),
             cookie: self.cookie.map(Micros::from_secs),
             asn: self.asn,
-            country: None,
+            country: self.country.and_then(|code| code.as_bytes().try_into().ok()),
             entity: self.entity.as_deref().map(hash),
         }
     }
@@ -266,6 +269,21 @@ impl World {
             }
         }
         closings
+    }
+
+    /// How many events were evidence of anything so far, in cases open and closed.
+    fn evidence(&self) -> u64 {
+        Reason::ALL.iter().map(|reason| self.evidence_of(*reason)).sum()
+    }
+
+    /// As [`World::evidence`], for one reason.
+    fn evidence_of(&self, reason: Reason) -> u64 {
+        let view = self.state.cases.as_ref().map(|cases| cases.view());
+        let open = view.iter().flat_map(|cases| cases.as_object().expect("by name").values());
+        let open =
+            open.filter(|case| case["reason"] == reason.code()).map(|case| case["count"].as_u64().expect("a count"));
+        let closed = self.closed().into_iter().filter(|closed| closed.reason == reason).map(|closed| closed.count);
+        open.chain(closed).sum()
     }
 
     fn moves(&self) -> Vec<(Option<u16>, Option<u16>)> {
