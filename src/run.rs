@@ -4,7 +4,7 @@
 //! that only follows another (`member`).
 
 use crate::execute::{Executor, Signal};
-use crate::input::Input;
+use crate::input::{Input, ListChange};
 use crate::job::{DECIDE, DETECT, Parts, WRITER, assemble, open_in};
 use crate::member::{self, Member};
 use config::ImportedAnomalies;
@@ -70,6 +70,8 @@ pub struct Watch {
     pub follows: bool,
     /// Which job it is, once it is known.
     pub job: Arc<OnceLock<Identity>>,
+    /// When threat lists are replaced, in order, once it is known.
+    pub lists: Arc<OnceLock<Vec<ListChange>>>,
 }
 
 /// Which job runs.
@@ -172,6 +174,7 @@ fn lead(job: &config::Job, watch: &Watch, input: &Input, member: Option<&Member>
     let _lock = lock(&job.data_dir)?;
     let data_dir = job.data_dir.canonicalize().map_err(Error::io("find", &job.data_dir))?;
     watch.job.get_or_init(|| Identity { data_dir, partitions: input.names().to_vec() });
+    watch.lists.get_or_init(|| input.lists());
     let repository = repository(&job.data_dir, job.snapshots.as_deref())?;
     let fingerprint = input.fingerprint(&repository)?;
     let ledger = job.data_dir.join(LEDGER);
