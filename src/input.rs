@@ -11,9 +11,9 @@ use connectors::file::{FileIdentity, FilePartition, Mode, Sameness, identity};
 use engine::error::Error;
 use engine::snapshot::repository::Repository;
 use engine::source::{Partition, Timing};
-use engine::time::Span;
+use engine::time::{Micros, Span};
 use operators::decode::control::{ControlProblem, in_force, line_count, parse_control_file, parse_tor_list};
-use operators::model::control::ControlRecord;
+use operators::model::control::{ControlRecord, ControlValue};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +31,17 @@ pub struct Input {
     pub control: Vec<ControlRecord>,
     /// Name and digest of what was read beside the activity.
     side: BTreeMap<String, String>,
+}
+
+/// A threat list is replaced or deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListChange {
+    /// Its name.
+    pub list: String,
+    /// When, in event time.
+    pub at: Micros,
+    /// Whether there is one from then on.
+    pub is_set: bool,
 }
 
 struct InputFile {
@@ -106,6 +117,17 @@ impl Input {
             true => 0,
             false => self.files.iter().map(|file| file.identity.size).sum(),
         }
+    }
+
+    /// When which threat list is replaced, in order.
+    pub fn lists(&self) -> Vec<ListChange> {
+        let change = |record: &ControlRecord| match &record.value {
+            ControlValue::ThreatList(list) => {
+                Some(ListChange { list: record.key.clone(), at: record.at, is_set: list.is_some() })
+            }
+            _ => None,
+        };
+        self.control.iter().filter_map(change).collect()
     }
 
     /// Names of the partitions: absolute paths.

@@ -4,7 +4,7 @@
 //! that only follows another (`member`).
 
 use crate::execute::{Executor, Signal};
-use crate::input::Input;
+use crate::input::{Input, ListChange};
 use crate::inspect::running::Note;
 use crate::job::{DECIDE, DETECT, Parts, WRITER, assemble, open_in};
 use crate::member::{self, Member};
@@ -74,6 +74,8 @@ pub struct Watch {
     pub job: Arc<OnceLock<Identity>>,
     /// Where it serves HTTP, if it does.
     pub http: Arc<OnceLock<SocketAddr>>,
+    /// When threat lists are replaced, in order, once it is known.
+    pub lists: Arc<OnceLock<Vec<ListChange>>>,
 }
 
 /// Which job runs.
@@ -180,6 +182,7 @@ fn lead(job: &config::Job, watch: &Watch, input: &Input, member: Option<&Member>
     let _note = watch.http.get().map(|address| Note::leave(&data_dir, *address)).transpose()?;
     let volume_rules = volume_rules(&job.detect);
     watch.job.get_or_init(|| Identity { data_dir, partitions: input.names().to_vec(), volume_rules });
+    watch.lists.get_or_init(|| input.lists());
     let repository = repository(&job.data_dir, job.snapshots.as_deref())?;
     let fingerprint = input.fingerprint(&repository)?;
     let ledger = job.data_dir.join(LEDGER);

@@ -1,6 +1,7 @@
 //! What the outside sees of a job: the figures of `/metrics`, and the log on stderr. Owned here: every metric's name,
 //! help and labels. Not owned here: the counting; figures are read from the [`Watch`] when somebody asks.
 
+use crate::input::ListChange;
 use crate::job::DECIDE;
 use crate::run::{self, Watch};
 use crate::supervise::Cause;
@@ -8,6 +9,7 @@ use engine::metrics::{Phase, Spent};
 use engine::time::Stamp;
 use operators::model::decision::Outcome;
 use prometheus::{CounterVec, GaugeVec, Opts, Registry, TextEncoder};
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing_subscriber::EnvFilter;
@@ -118,6 +120,13 @@ const FIGURES: &[Figure] = &[
         kind: Gauge,
         labels: &[],
         read: |watch| seconds(event_time(watch.status.applied())),
+    },
+    Figure {
+        name: "aerie_threat_list_replaced_timestamp_seconds",
+        help: "Event time at which a threat list in force was last replaced; zero for one from the beginning of time.",
+        kind: Gauge,
+        labels: &["list"],
+        read: lists,
     },
     Figure {
         name: "aerie_snapshots_total",
@@ -298,6 +307,15 @@ fn watermarks(watch: &Watch) -> Vec<Sample> {
     begun.map(|(partition, at)| (vec![partition.to_string()], at as f64 / 1e3)).collect()
 }
 
+fn lists(watch: &Watch) -> Vec<Sample> {
+    let applied = watch.status.applied();
+    let changes = watch.lists.get().map_or(&[][..], Vec::as_slice);
+    let due = changes.iter().filter(|change| change.at.stamp() <= applied);
+    let last: BTreeMap<&str, &ListChange> = due.map(|change| (change.list.as_str(), change)).collect();
+    let in_force = last.into_values().filter(|change| change.is_set);
+    in_force.map(|change| (vec![change.list.clone()], change.at.0 as f64 / 1e6)).collect()
+}
+
 /// 2100-01-01 in milliseconds: no event lies beyond.
 const STAMP_END: Stamp = 4_102_444_800_000;
 
@@ -330,7 +348,7 @@ mod tests {
     use engine::snapshot::publisher::Published;
     use engine::snapshot::shelf::StoredFile;
     use engine::time::Micros;
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     /// Samples by name and labels, and the types by name, as a scraper reads them.
@@ -421,6 +439,30 @@ mod tests {
         assert!(!samples.contains_key("aerie_applied_timestamp_seconds"));
         assert!(!samples.contains_key("aerie_snapshot_last_cut_timestamp_seconds"));
         assert_eq!(samples["aerie_snapshot_last_bytes"], 1.0);
+    }
+
+    #[test]
+    fn a_list_is_as_old_as_its_last_replacement_that_has_applied() {
+        let watch = Watch::default();
+        let change =
+            |list: &str, secs, is_set| ListChange { list: list.to_owned(), at: Micros::from_secs(secs), is_set };
+        let changes = [
+            change("tor_exit", 0, true),
+            change("cloud_asn", 1_767_225_600, true),
+            change("tor_exit", 1_767_225_700, true),
+            change("cloud_asn", 1_767_225_800, false),
+        ];
+        watch.lists.set(changes.into()).expect("set once");
+        let age = |applied: u64, list: &str| {
+            watch.status.set_frontiers(applied, applied);
+            let name = format!("aerie_threat_list_replaced_timestamp_seconds{{list=\"{list}\"}}");
+            scrape(&watch).0.get(&name).copied()
+        };
+        assert_eq!((age(1, "tor_exit"), age(1, "cloud_asn"), age(1, "ioc_ip")), (Some(0.0), None, None));
+        assert_eq!(age(1_767_225_600_000, "cloud_asn"), Some(1_767_225_600.0));
+        assert_eq!(age(1_767_225_699_999, "tor_exit"), Some(0.0));
+        assert_eq!(age(1_767_225_700_000, "tor_exit"), Some(1_767_225_700.0));
+        assert_eq!(age(Stamp::MAX, "cloud_asn"), None);
     }
 
     #[test]

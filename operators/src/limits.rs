@@ -90,6 +90,27 @@ pub const RING_MINUTES: u32 = 2 * WINDOW_MINUTES;
 /// counted together.
 pub const RING_MAX: usize = 4 * RING_MINUTES as usize;
 
+/// Most events kept of each small count: three sessions at the highest bar, which is 30.
+pub const FEW_MAX: usize = 96;
+
+/// A client that was in another country less than this ago cannot have travelled, as far as a flight goes.
+pub const TRAVEL: Span = Span::from_hours(2);
+
+/// Most clients per user of which it is known where they were last: a desk's, a phone's, and a replacement of each.
+pub const WHEREABOUTS_MAX: usize = 4;
+
+/// Days on which a user was active before an administrative action of theirs can be unexpected: a working week.
+pub const ADMIN_DAYS: u8 = 5;
+
+/// Days on which an admin took a kind of action before it is usual.
+pub const ADMIN_KIND_DAYS: u8 = 2;
+
+/// Days on which an admin was active in an hour before it is usual.
+pub const ADMIN_HOUR_DAYS: u8 = 3;
+
+/// Most kinds of administrative actions remembered per user: twice as many as there are.
+pub const ADMIN_KINDS_MAX: usize = 64;
+
 /// Days of own activity before a user's habit raises their bar: a working week.
 pub const HABIT_DAYS: u8 = 5;
 

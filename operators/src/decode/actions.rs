@@ -63,6 +63,8 @@ mod tests {
             assert!(names.iter().all(|name| !name.is_empty()));
         }
         assert!(ACTIONS.lines().all(|line| line.split(' ').nth(1).is_none_or(|word| word == "admin")));
+        let administrative = ACTIONS.lines().filter(|line| line.ends_with(" admin")).count();
+        assert!(2 * administrative <= crate::limits::ADMIN_KINDS_MAX, "{administrative}");
         assert!(METHODS.lines().all(|line| method(line.split(' ').nth(1).unwrap()) != Method::Other));
     }
 

@@ -360,6 +360,7 @@ fn lone_surrogates_do_not_cost_the_event() {
 fn the_text_is_read_again_and_bounded() {
     let expected = EventText {
         id: "a8b4f2e0-0001".into(),
+        action: "file_downloaded".into(),
         actor: Person { id: "U1".into(), name: "Ann \"A\"".into(), email: "ann@example.org".into(), team: "T1".into() },
         location: Place { kind: "workspace".into(), id: "T1".into(), name: "Sales".into(), domain: "sales".into() },
         ua: "Mozilla/5.0 (Windows NT 10.0)".into(),

@@ -28,6 +28,7 @@ pub fn read_text(event: &Event) -> EventText {
     let session = context.session_id.and_then(|json| scalar(json.get()).ok());
     EventText {
         id: cut(&wire.id.0),
+        action: cut(&wire.action.0),
         actor: Person { id: cut(&user.id.0), name: plain(user.name), email: plain(user.email), team: plain(user.team) },
         location: Place {
             kind: plain(place.kind),

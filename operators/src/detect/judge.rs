@@ -6,6 +6,9 @@
 //! apart elsewhere. An event by an app on a person's behalf is neither counted for the person nor compared within a
 //! session; what it raises (Tor) stands apart from the person's sessions.
 
+mod admin;
+mod few;
+mod networks;
 mod volumes;
 
 use super::cases::Case;
@@ -17,7 +20,7 @@ use super::references::{OrgReferences, References};
 use super::session_fingerprint::Sight;
 use super::signal::Signal;
 use super::state::UserState;
-use super::{DetectSettings, Total, tor};
+use super::{DetectSettings, Total, tor, whereabouts};
 use crate::limits::ACTIVE_AGE;
 use crate::model::anomaly::{Active, Anomaly, Evidence, Mark, MarkKind};
 use crate::model::event::{Action, Event, EventText, KeyKind};
@@ -67,8 +70,10 @@ impl Judge<'_> {
             self.raise(&signals);
         }
         self.learn_volumes();
-        if !odd {
+        if !odd && !self.is_in_case() && !self.is_anonymous() {
             self.learn_marks();
+            self.learn_admin();
+            self.learn_whereabouts();
         }
         self.state.cases.as_mut().and_then(|cases| cases.arm())
     }
@@ -122,6 +127,11 @@ impl Judge<'_> {
         tor::check(self.event, self.references).is_some()
     }
 
+    /// Whether the event came from a network that hides whose it is: nothing is learned from there.
+    fn is_anonymous(&self) -> bool {
+        self.is_tor()
+    }
+
     /// The session that the event belongs to; an app's events belong to none of the person's.
     fn session(&self) -> Option<u64> {
         self.event.session.filter(|_| self.is_persons())
@@ -147,6 +157,9 @@ impl Judge<'_> {
         signals.extend(tor::check(self.event, self.references));
         signals.extend(self.fingerprint());
         self.volumes(&mut signals);
+        self.few(&mut signals);
+        signals.extend(self.admin_action());
+        self.networks(&mut signals);
         signals
     }
 
@@ -179,7 +192,7 @@ impl Judge<'_> {
             && !standing.is_some_and(|standing| standing.is_bot)
             && !excluded
             && !self.state.is_exempt(reason)
-            && !self.is_tor()
+            && !self.is_anonymous()
     }
 
     /// The marks of the event: the TLS fingerprint, or the agent's family where there is none; the measured client; the
@@ -195,12 +208,16 @@ impl Judge<'_> {
         marks.into_iter().filter(|(_, print)| print.is_some())
     }
 
+    /// Whether the event may be part of an open case.
+    fn is_in_case(&self) -> bool {
+        let session = self.session();
+        self.state.cases.as_ref().is_some_and(|cases| cases.touch(session))
+    }
+
     /// Counts the day for the event's marks, unless somebody else may be behind it.
     fn learn_marks(&mut self) {
         let public = self.event.ip.is_some_and(is_public);
-        let session = self.session();
-        let in_case = self.state.cases.as_ref().is_some_and(|cases| cases.touch(session));
-        if !public || in_case || !self.is_persons() || self.is_tor() {
+        if !public || !self.is_own() {
             return;
         }
         let today = day(self.event.time);
@@ -303,7 +320,7 @@ impl Judge<'_> {
             ip_address: text.ip_address.clone(),
             previous_ip_address: session.map_or_else(String::new, |session| session.previous_ip()),
             previous_ua: session.map_or_else(String::new, |session| self.state.agents.text(session.previous_agent())),
-            location: text.country.clone().unwrap_or_default(),
+            location: event.country.map_or_else(String::new, whereabouts::name),
             first_seen: session.map_or(event.at, |session| session.first_seen),
             marks: self.marks().map(known).collect(),
             by_app: event.by_app,

@@ -55,6 +55,16 @@ impl KnownMarks {
             .any(|mark| mark.days - u8::from(mark.last_day >= today) >= MARK_DAYS)
     }
 
+    /// Whether the mark was seen of the user at all, of late and outside any case.
+    pub fn has(&self, kind: MarkKind, print: Print, today: u16) -> bool {
+        self.0.iter().any(|mark| mark.kind == kind as u8 && mark.print == print && !forgotten(mark, today))
+    }
+
+    /// Whether the user was known by any mark of a kind.
+    pub fn knows_any(&self, kind: MarkKind, today: u16) -> bool {
+        self.0.iter().filter(|mark| mark.kind == kind as u8).any(|mark| self.knows(kind, mark.print, today))
+    }
+
     /// All of them by kind and print, for people.
     pub fn view(&self, now: Micros) -> Value {
         let view = |mark: &KnownMark| {

@@ -4,12 +4,18 @@
 //! (`baseline`).
 
 pub mod agents;
+pub mod asn;
 pub mod cases;
 pub mod client;
 pub mod excessive_downloads;
 pub mod excessive_file_shares;
+pub mod excessive_malware_uploads;
+pub mod few;
+pub mod ip_address;
 pub mod judge;
 pub mod marks;
+pub mod potential_spam;
+pub mod prefixes;
 pub mod recent;
 pub mod record;
 pub mod references;
@@ -20,9 +26,12 @@ pub mod short;
 pub mod signal;
 pub mod state;
 pub mod tor;
+pub mod unexpected_admin_action;
 pub mod unexpected_api_call_volume;
+pub mod unexpected_credential_testing;
 pub mod unexpected_message_deletion;
 pub mod volume;
+pub mod whereabouts;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 
 use crate::baseline::{Move, Threshold};
 use crate::model::anomaly::{Active, Anomaly, CaseClosed};
-use crate::model::control::{ControlRecord, ControlValue};
+use crate::model::control::{ControlRecord, ControlValue, DirectoryRow};
 use crate::model::event::{Event, KeyKind, key_of};
 use crate::model::reason::Reason;
 use engine::keyed::Record;
@@ -60,6 +60,15 @@ pub struct Standing {
     pub is_external: bool,
     /// Not a person.
     pub is_bot: bool,
+    /// Has a system role, or is the Primary Owner.
+    pub is_admin: bool,
+}
+
+impl Standing {
+    fn of(row: &DirectoryRow) -> Self {
+        let is_admin = row.is_primary_owner || !row.roles.is_empty();
+        Standing { is_external: row.is_external, is_bot: row.is_bot, is_admin }
+    }
 }
 
 impl Directory {
@@ -80,7 +89,7 @@ impl DetectRecord {
     pub fn of_control(record: ControlRecord) -> Option<Self> {
         match &record.value {
             ControlValue::User(row) => {
-                let standing = row.as_ref().map(|row| Standing { is_external: row.is_external, is_bot: row.is_bot });
+                let standing = row.as_ref().map(Standing::of);
                 let change = UserChange::Standing { position: record.position, standing };
                 Some(Directory::new(record.at, &record.org, &record.key, change).into())
             }

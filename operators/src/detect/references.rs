@@ -2,12 +2,12 @@
 //! the tables, filled by broadcast records in the order of their application, so what has applied holds. In no snapshot:
 //! policy and baseline send again what is in force.
 
+use super::prefixes::Prefixes;
 use crate::baseline::{Subject, Threshold};
 use crate::model::control::{AllowList, ControlRecord, ControlValue, Settings, ThreatList};
 use crate::model::event::Event;
 use crate::model::reason::Reason;
 use engine::key::{Map, Set};
-use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -15,6 +15,9 @@ use std::net::IpAddr;
 #[derive(Default)]
 pub struct References {
     tor_exits: Set<IpAddr>,
+    suspicious_asns: Set<u32>,
+    cloud_asns: Set<u32>,
+    ioc: Prefixes,
     orgs: Map<String, OrgReferences>,
 }
 
@@ -26,10 +29,10 @@ pub struct OrgReferences {
     thresholds: BTreeMap<Subject, Threshold>,
 }
 
-/// Trusted networks, prepared for looking up: a set of networks for each length of prefix.
+/// Trusted networks, prepared for looking up.
 #[derive(Default)]
 struct Trusted {
-    prefixes: BTreeMap<u8, Set<IpNet>>,
+    prefixes: Prefixes,
     asns: Set<u32>,
 }
 
@@ -38,10 +41,7 @@ impl References {
     pub fn control(&mut self, record: ControlRecord) {
         let ControlRecord { org, key, value, .. } = record;
         match value {
-            ControlValue::ThreatList(Some(ThreatList::TorExit(exits))) => {
-                self.tor_exits = exits.into_iter().map(|ip| ip.to_canonical()).collect();
-            }
-            ControlValue::ThreatList(None) if key == "tor_exit" => self.tor_exits.clear(),
+            ControlValue::ThreatList(list) => self.threat_list(&key, list),
             ControlValue::AllowList(list) => self.org_mut(org).trusted = Trusted::of(list.unwrap_or_default()),
             ControlValue::Settings(settings) => self.org_mut(org).settings = settings.unwrap_or_default(),
             _ => {}
@@ -54,6 +54,21 @@ impl References {
         org.thresholds.insert(threshold.subject, threshold);
     }
 
+    /// Whether the network is on the list of suspicious ones.
+    pub fn is_suspicious(&self, asn: u32) -> bool {
+        self.suspicious_asns.contains(&asn)
+    }
+
+    /// Whether the network is a cloud provider's.
+    pub fn is_cloud(&self, asn: u32) -> bool {
+        self.cloud_asns.contains(&asn)
+    }
+
+    /// Whether the address was seen in attacks.
+    pub fn is_ioc(&self, ip: IpAddr) -> bool {
+        self.ioc.cover(ip)
+    }
+
     /// Whether the address is a Tor exit node.
     pub fn is_tor_exit(&self, ip: IpAddr) -> bool {
         self.tor_exits.contains(&ip.to_canonical())
@@ -62,6 +77,24 @@ impl References {
     /// What an org set and taught, if it did.
     pub fn org(&self, org: &str) -> Option<&OrgReferences> {
         self.orgs.get(org)
+    }
+
+    /// Replaces a list, with nothing if it was deleted.
+    fn threat_list(&mut self, name: &str, list: Option<ThreatList>) {
+        match (name, list) {
+            (_, Some(ThreatList::TorExit(exits))) => {
+                self.tor_exits = exits.into_iter().map(|ip| ip.to_canonical()).collect();
+            }
+            (_, Some(ThreatList::SuspiciousAsn(asns))) => self.suspicious_asns = asns.into_iter().collect(),
+            (_, Some(ThreatList::CloudAsn(asns))) => self.cloud_asns = asns.into_iter().collect(),
+            (_, Some(ThreatList::IocIp(prefixes))) => self.ioc = prefixes.into_iter().collect(),
+            (_, Some(ThreatList::AutomationTls(_))) => {}
+            ("tor_exit", None) => self.tor_exits.clear(),
+            ("suspicious_asn", None) => self.suspicious_asns.clear(),
+            ("cloud_asn", None) => self.cloud_asns.clear(),
+            ("ioc_ip", None) => self.ioc = Prefixes::default(),
+            (_, None) => {}
+        }
     }
 
     fn org_mut(&mut self, org: String) -> &mut OrgReferences {
@@ -73,7 +106,7 @@ impl OrgReferences {
     /// Whether an event came from a network that the org trusts.
     pub fn trusts(&self, event: &Event) -> bool {
         event.asn.is_some_and(|asn| self.trusted.asns.contains(&asn))
-            || event.ip.is_some_and(|ip| self.trusted.covers(ip.to_canonical()))
+            || event.ip.is_some_and(|ip| self.trusted.prefixes.cover(ip))
     }
 
     /// Whether the org excluded the user by name for a reason.
@@ -89,14 +122,7 @@ impl OrgReferences {
 
 impl Trusted {
     fn of(list: AllowList) -> Self {
-        let mut prefixes: BTreeMap<u8, Set<IpNet>> = BTreeMap::new();
-        for net in &list.trusted_cidr {
-            prefixes.entry(net.prefix_len()).or_default().insert(net.trunc());
-        }
-        Trusted { prefixes, asns: list.trusted_asn.into_iter().collect() }
-    }
-
-    fn covers(&self, ip: IpAddr) -> bool {
-        self.prefixes.iter().any(|(len, nets)| IpNet::new(ip, *len).is_ok_and(|net| nets.contains(&net.trunc())))
+        let AllowList { trusted_cidr, trusted_asn } = list;
+        Trusted { prefixes: trusted_cidr.into_iter().collect(), asns: trusted_asn.into_iter().collect() }
     }
 }

@@ -1,6 +1,10 @@
 //! What a rule says of an event, before it is known whether anybody needs to hear it. Owned here: which reason a signal
 //! is, and its evidence for people, which is written only when an anomaly is raised.
 
+use super::asn;
+use super::few::{self, Crowd};
+use super::ip_address::Network;
+use super::unexpected_admin_action::Clues;
 use super::volume::Rule;
 use crate::baseline::Class;
 use crate::model::anomaly::Evidence;
@@ -31,6 +35,14 @@ pub enum Signal {
     ClientChanged(Change),
     /// Too many events that a volume rule counts.
     Volume(&'static Rule, Excess),
+    /// Too many of what is rare.
+    Crowd(&'static few::Rule, Crowd),
+    /// An admin's action that is unusual for them.
+    AdminAction(Clues),
+    /// The AS number is on the list of suspicious ones.
+    SuspiciousAsn(u32),
+    /// The network is unusual for the user, or listed.
+    Network(Network),
 }
 
 /// What of a client changed within its session.
@@ -107,6 +119,10 @@ impl Signal {
                 Reason::SessionFingerprint
             }
             Signal::Volume(rule, _) => rule.reason,
+            Signal::Crowd(rule, _) => rule.reason,
+            Signal::AdminAction(_) => Reason::UnexpectedAdminAction,
+            Signal::SuspiciousAsn(_) => Reason::Asn,
+            Signal::Network(_) => Reason::IpAddress,
         }
     }
 
@@ -150,6 +166,10 @@ impl Signal {
                 let samples = Some(bar.samples);
                 vec![Evidence { samples, window_start: Some(start), window_end: Some(end), ..one }]
             }
+            Signal::Crowd(rule, crowd) => few::evidence(rule, &crowd, text),
+            Signal::AdminAction(clues) => clues.evidence(text),
+            Signal::SuspiciousAsn(asn) => asn::evidence(asn, text),
+            Signal::Network(network) => network.evidence(text, time),
         }
     }
 }

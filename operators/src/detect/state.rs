@@ -3,11 +3,14 @@
 
 use super::agents::Agents;
 use super::cases::Cases;
+use super::few::Counts;
 use super::marks::KnownMarks;
 use super::recent::RecentIds;
 use super::record::Standing;
 use super::sessions::Sessions;
+use super::unexpected_admin_action::AdminHistory;
 use super::volume::Volumes;
+use super::whereabouts::Whereabouts;
 use crate::limits::USER_IDLE;
 use crate::model::reason::Reason;
 use engine::state::Row;
@@ -38,6 +41,12 @@ pub struct UserState {
     pub volumes: Option<Box<Volumes>>,
     /// Open cases, if there are any.
     pub cases: Option<Box<Cases>>,
+    /// What rules of small counts count, if there was any of it.
+    pub few: Option<Box<Counts>>,
+    /// What is usual for the user as an admin, if they are one.
+    pub admin: Option<Box<AdminHistory>>,
+    /// Where the user's clients were last.
+    pub whereabouts: Whereabouts,
 }
 
 impl UserState {
@@ -60,15 +69,22 @@ impl UserState {
         json!({
             "first_seen_us": self.first_seen.map(|at| at.0),
             "last_active_hour_us": (self.active_hour > 0).then(|| u64::from(self.active_hour) * Span::from_hours(1).0),
-            "directory": self.standing.map(|known| json!({"is_external": known.is_external, "is_bot": known.is_bot})),
+            "directory": self.standing.map(directory),
             "excluded_by_group": exempt.collect::<Vec<_>>(),
             "recent_ids": self.recent.count(),
             "sessions": self.sessions.view(&self.agents),
             "marks": self.marks.view(now),
             "volumes": self.volumes.as_ref().map_or_else(|| json!({}), |volumes| volumes.view(now)),
+            "few": self.few.as_ref().map_or_else(|| json!({}), |few| few.view(now)),
+            "admin": self.admin.as_ref().map_or_else(|| json!({}), |admin| admin.view()),
+            "whereabouts": self.whereabouts.view(),
             "cases": self.cases.as_ref().map_or_else(|| json!({}), |cases| cases.view()),
         })
     }
+}
+
+fn directory(known: Standing) -> Value {
+    json!({"is_external": known.is_external, "is_bot": known.is_bot, "is_admin": known.is_admin})
 }
 
 impl Row for UserState {
@@ -83,6 +99,9 @@ impl Row for UserState {
             + self.agents.weight()
             + self.marks.weight()
             + self.volumes.as_ref().map_or(0, |volumes| size_of::<Volumes>() + volumes.weight())
+            + self.few.as_ref().map_or(0, |few| size_of::<Counts>() + few.weight())
+            + self.admin.as_ref().map_or(0, |admin| size_of::<AdminHistory>() + admin.weight())
+            + self.whereabouts.weight()
             + self.cases.as_ref().map_or(0, |cases| size_of::<Cases>() + cases.weight())
     }
 }

@@ -18,7 +18,7 @@
 
 mod ring;
 
-pub use ring::origin;
+pub use ring::{Source, TRUSTED, origin};
 
 use super::client::Print;
 use super::marks::day;
@@ -32,7 +32,7 @@ use crate::limits::{BASELINE_DAYS, HABIT_CAP, HABIT_DAYS, HABIT_GROWTH, HABIT_SP
 use crate::model::event::Action;
 use crate::model::reason::Reason;
 use engine::time::{Micros, Span};
-use ring::{Ring, Slot, Source, TRUSTED};
+use ring::{Ring, Slot};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

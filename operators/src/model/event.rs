@@ -216,6 +216,8 @@ pub fn split_key(key: &[u8]) -> Option<(&str, &str)> {
 pub struct EventText {
     /// `id`.
     pub id: String,
+    /// `action`.
+    pub action: String,
     /// `actor.user`.
     pub actor: Person,
     /// `context.location`.

@@ -59,7 +59,7 @@ fn a_row_comes_back_whole() {
         Act { cookie: Some(5), tls: Some("a"), device: Some("d"), ..act("x", 100).ip(TOR) },
         Act { cookie: Some(9), tls: Some("b"), device: Some("e"), asn: Some(4), ..act("y", 200) },
     ]);
-    world.state.standing = Some(Standing { is_external: false, is_bot: true });
+    world.state.standing = Some(Standing { is_external: false, is_bot: true, is_admin: false });
     world.state.set_exempt(Reason::UserAgent, true);
     let (back, _) = codec::decode::<UserState>(&bytes(&world.state)).expect("just written");
     assert_eq!(back, world.state);
@@ -85,6 +85,7 @@ fn ordinary(seed: u64) -> usize {
                     device: Some(if mobile { "phone" } else { "laptop" }),
                     cookie: Some(secs / 600 * 600 + 1),
                     asn: Some(if mobile { 2 } else { 1 }),
+                    country: Some("DE"),
                     ..one.session(&session)
                 });
             }

@@ -1,6 +1,9 @@
 //! Detection against scenarios, slow obvious versions of its rules, and its bounds.
 
+mod admin;
 mod bounds;
+mod few;
+mod networks;
 mod oracles;
 mod scenarios;
 mod volumes;
@@ -46,6 +49,10 @@ struct Act {
     by_app: bool,
     is_external: Option<bool>,
     reasons: Vec<String>,
+    entity: Option<String>,
+    person: String,
+    method: Option<&'static str>,
+    country: Option<&'static str>,
 }
 
 /// An ordinary event, so many seconds after noon.
@@ -68,6 +75,10 @@ fn act(id: impl ToString, secs: u64) -> Act {
         by_app: false,
         is_external: None,
         reasons: Vec::new(),
+        entity: None,
+        person: "U1".to_owned(),
+        method: None,
+        country: None,
     }
 }
 
@@ -107,7 +118,7 @@ impl Act {
             key_hash,
             id_hash: hash(&self.id),
             kind: self.kind,
-            person: hash("U1"),
+            person: hash(&self.person),
             action: self.action,
             by_app: self.by_app,
             is_external: self.is_external,
@@ -121,8 +132,8 @@ impl Act {
             device: self.device.map(hash),
             cookie: self.cookie.map(Micros::from_secs),
             asn: self.asn,
-            country: None,
-            entity: None,
+            country: self.country.and_then(|code| code.as_bytes().try_into().ok()),
+            entity: self.entity.as_deref().map(hash),
         }
     }
 
@@ -130,6 +141,7 @@ impl Act {
         let own = |part: Option<&str>| part.map(str::to_owned);
         EventText {
             id: self.id.clone(),
+            action: format!("{:?}", self.action),
             actor: Person { id: "U1".to_owned(), ..Person::default() },
             ua: self.ua.clone(),
             session_id: self.session.clone(),
@@ -140,6 +152,7 @@ impl Act {
             client_version: own(self.client.map(|client| client.2)),
             device_id: own(self.device),
             reasons: self.reasons.clone(),
+            method: own(self.method),
             ..EventText::default()
         }
     }
@@ -175,6 +188,13 @@ impl World {
         };
         let exits = [TOR.parse::<IpAddr>().expect("an address")].into();
         world.control("*", "tor_exit", ControlValue::ThreatList(Some(ThreatList::TorExit(exits))));
+        world
+    }
+
+    /// As [`World::new`], with bars that no count of a test reaches.
+    fn without_volumes() -> Self {
+        let mut world = World::new();
+        world.settings.volumes = VolumeRules::new(|_| VolumeRule::new(1_000_000, 1.0, 1_000_000));
         world
     }
 
@@ -250,6 +270,21 @@ impl World {
             }
         }
         closings
+    }
+
+    /// How many events were evidence of anything so far, in cases open and closed.
+    fn evidence(&self) -> u64 {
+        Reason::ALL.iter().map(|reason| self.evidence_of(*reason)).sum()
+    }
+
+    /// As [`World::evidence`], for one reason.
+    fn evidence_of(&self, reason: Reason) -> u64 {
+        let view = self.state.cases.as_ref().map(|cases| cases.view());
+        let open = view.iter().flat_map(|cases| cases.as_object().expect("by name").values());
+        let open =
+            open.filter(|case| case["reason"] == reason.code()).map(|case| case["count"].as_u64().expect("a count"));
+        let closed = self.closed().into_iter().filter(|closed| closed.reason == reason).map(|closed| closed.count);
+        open.chain(closed).sum()
     }
 
     /// How the samples of whole days moved.

@@ -264,8 +264,9 @@ fn who_is_not_to_be_learned_from_moves_nothing() {
         world.apply(&act);
         world.moves().len()
     };
-    let standing =
-        |world: &mut World, is_external, is_bot| world.state.standing = Some(Standing { is_external, is_bot });
+    let standing = |world: &mut World, is_external, is_bot| {
+        world.state.standing = Some(Standing { is_external, is_bot, is_admin: false })
+    };
     let guest = || Act { is_external: Some(true), ..download(1, 1) };
     assert_eq!(moves(|_| {}, download(1, 1)), 1);
     assert_eq!(moves(|_| {}, guest()), 0);

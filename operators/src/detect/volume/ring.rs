@@ -23,7 +23,7 @@ pub(super) struct Slot {
 pub type Source = u32;
 
 /// From trusted networks.
-pub(super) const TRUSTED: Source = u32::MAX;
+pub const TRUSTED: Source = u32::MAX;
 /// Of several sessions.
 const MIXED: Source = u32::MAX - 1;
 

@@ -1,0 +1,63 @@
+//! How an event meets what is usual for an admin.
+
+use super::super::client::Print;
+use super::super::few::Count;
+use super::super::record::Standing;
+use super::super::signal::Signal;
+use super::super::state::UserState;
+use super::super::unexpected_admin_action::Origin;
+use super::super::volume::origin;
+use super::Judge;
+use crate::model::anomaly::MarkKind;
+use crate::model::event::Action;
+use crate::model::reason::Reason;
+
+impl Judge<'_> {
+    /// Judges an administrative action.
+    pub(super) fn admin_action(&mut self) -> Option<Signal> {
+        let kind = self.admin_kind()?;
+        let from = Origin {
+            strange_network: self.is_strange(|kind| kind == MarkKind::Network),
+            strange_client: self.is_strange(|kind| kind != MarkKind::Network),
+        };
+        let counted = Count {
+            time: self.event.time,
+            session: Print::of(self.session()),
+            trusted: self.is_trusted(),
+            thing: kind,
+        };
+        let UserState { admin, cases, .. } = &mut *self.state;
+        let has_case = |slot| {
+            let of_slot = |session: Option<u64>| origin(Print::of(session)) == slot;
+            cases.as_ref().is_some_and(|cases| cases.has(Reason::UnexpectedAdminAction, of_slot))
+        };
+        admin.get_or_insert_default().check(&counted, from, has_case).map(Signal::AdminAction)
+    }
+
+    /// Takes up when an admin is active and what they do.
+    pub(super) fn learn_admin(&mut self) {
+        let kind = self.admin_kind();
+        let is_admin = kind.is_some() || self.state.standing.is_some_and(|Standing { is_admin, .. }| is_admin);
+        if is_admin && self.is_persons() {
+            self.state.admin.get_or_insert_default();
+        }
+        if let Some(history) = self.state.admin.as_mut() {
+            history.learn(self.event.time, kind);
+        }
+    }
+
+    /// Which administrative action it is, if it is one and the person's own.
+    fn admin_kind(&self) -> Option<Print> {
+        match self.event.action {
+            Action::Administrative(name) if self.is_persons() => Some(Print(name.max(1))),
+            _ => None,
+        }
+    }
+
+    /// Whether the event has marks of such kinds and the user is known by none of them.
+    fn is_strange(&self, of: impl Fn(MarkKind) -> bool) -> bool {
+        let today = super::day(self.event.time);
+        let mut marks = self.marks().filter(|(kind, _)| of(*kind)).peekable();
+        marks.peek().is_some() && !marks.any(|(kind, print)| self.state.marks.knows(kind, print, today))
+    }
+}
