@@ -5,7 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use aerie::run::{Watch, run};
-use engine::metrics::Phase;
+use engine::metrics::{Phase, Restoring};
 use engine::time::Stamp;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -130,7 +130,7 @@ impl Bench {
              first new event time applied after {:.2} s",
             seconds(cut),
             ready.as_secs_f64(),
-            watch.status.snapshots().restoring,
+            watch.status.restored(Restoring::Fetch),
             applied.as_secs_f64()
         );
         std::fs::remove_dir_all(self.folder.join(name)).expect("a folder can be removed");

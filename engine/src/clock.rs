@@ -46,7 +46,7 @@ impl Clock {
 }
 
 /// A running stopwatch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
