@@ -2,11 +2,14 @@
 //! the tables, filled by broadcast records in the order of their application, so what has applied holds. In no snapshot:
 //! policy and baseline send again what is in force.
 
-use crate::baseline::{Subject, Threshold};
+use super::automation_tls::AutomationTls;
+use crate::baseline::{Rollback, Subject, TakenBack, Threshold};
+use crate::limits::ROLLBACK_LASTS;
 use crate::model::control::{AllowList, ControlRecord, ControlValue, Settings, ThreatList};
 use crate::model::event::Event;
 use crate::model::reason::Reason;
 use engine::key::{Map, Set};
+use engine::time::Micros;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,6 +18,8 @@ use std::net::IpAddr;
 #[derive(Default)]
 pub struct References {
     tor_exits: Set<IpAddr>,
+    /// The list that replaces the shipped table while it is set.
+    automation_tls: Option<AutomationTls>,
     orgs: Map<String, OrgReferences>,
 }
 
@@ -24,6 +29,8 @@ pub struct OrgReferences {
     trusted: Trusted,
     settings: Settings,
     thresholds: BTreeMap<Subject, Threshold>,
+    /// Versions that were taken back, and from when.
+    rollbacks: BTreeMap<Rollback, Micros>,
 }
 
 /// Trusted networks, prepared for looking up: a set of networks for each length of prefix.
@@ -42,6 +49,10 @@ impl References {
                 self.tor_exits = exits.into_iter().map(|ip| ip.to_canonical()).collect();
             }
             ControlValue::ThreatList(None) if key == "tor_exit" => self.tor_exits.clear(),
+            ControlValue::ThreatList(Some(ThreatList::AutomationTls(list))) => {
+                self.automation_tls = Some(AutomationTls::of_list(&list));
+            }
+            ControlValue::ThreatList(None) if key == "automation_tls" => self.automation_tls = None,
             ControlValue::AllowList(list) => self.org_mut(org).trusted = Trusted::of(list.unwrap_or_default()),
             ControlValue::Settings(settings) => self.org_mut(org).settings = settings.unwrap_or_default(),
             _ => {}
@@ -54,9 +65,22 @@ impl References {
         org.thresholds.insert(threshold.subject, threshold);
     }
 
+    /// Takes up that an org took a version back. The caller keeps back what does not apply yet.
+    pub fn taken_back(&mut self, taken_back: TakenBack) {
+        let TakenBack { at, org, rollback } = taken_back;
+        let rollbacks = &mut self.org_mut(org).rollbacks;
+        rollbacks.retain(|_, from| at < from.plus(ROLLBACK_LASTS));
+        rollbacks.insert(rollback, at);
+    }
+
     /// Whether the address is a Tor exit node.
     pub fn is_tor_exit(&self, ip: IpAddr) -> bool {
         self.tor_exits.contains(&ip.to_canonical())
+    }
+
+    /// The tool that has a TLS fingerprint, given as its hash.
+    pub fn tool(&self, tls: Option<u64>) -> Option<&str> {
+        self.automation_tls.as_ref().unwrap_or(AutomationTls::shipped()).tool(tls?)
     }
 
     /// What an org set and taught, if it did.
@@ -79,6 +103,11 @@ impl OrgReferences {
     /// Whether the org excluded the user by name for a reason.
     pub fn excludes(&self, user: &str, reason: Reason) -> bool {
         self.settings.responses.get(&reason).is_some_and(|response| response.exclude_users.contains(user))
+    }
+
+    /// Whether the org took this version back.
+    pub fn took_back(&self, rollback: Rollback, at: Micros) -> bool {
+        self.rollbacks.get(&rollback).is_some_and(|from| at < from.plus(ROLLBACK_LASTS))
     }
 
     /// The threshold that the org has taught.

@@ -7,6 +7,7 @@ use super::marks::KnownMarks;
 use super::recent::RecentIds;
 use super::record::Standing;
 use super::sessions::Sessions;
+use super::unexpected_scraping::Reads;
 use super::volume::Volumes;
 use crate::limits::USER_IDLE;
 use crate::model::reason::Reason;
@@ -38,6 +39,8 @@ pub struct UserState {
     pub volumes: Option<Box<Volumes>>,
     /// Open cases, if there are any.
     pub cases: Option<Box<Cases>>,
+    /// What was read within an hour, if anything.
+    pub reads: Option<Box<Reads>>,
 }
 
 impl UserState {
@@ -66,6 +69,7 @@ impl UserState {
             "sessions": self.sessions.view(&self.agents),
             "marks": self.marks.view(now),
             "volumes": self.volumes.as_ref().map_or_else(|| json!({}), |volumes| volumes.view(now)),
+            "reads": self.reads.as_ref().map_or(0, |reads| reads.count()),
             "cases": self.cases.as_ref().map_or_else(|| json!({}), |cases| cases.view()),
         })
     }
@@ -83,6 +87,7 @@ impl Row for UserState {
             + self.agents.weight()
             + self.marks.weight()
             + self.volumes.as_ref().map_or(0, |volumes| size_of::<Volumes>() + volumes.weight())
+            + self.reads.as_ref().map_or(0, |reads| size_of::<Reads>() + reads.weight())
             + self.cases.as_ref().map_or(0, |cases| size_of::<Cases>() + cases.weight())
     }
 }

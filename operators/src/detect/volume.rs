@@ -20,6 +20,7 @@ use super::marks::day;
 use super::signal::{Bar, BarSource, Excess, Signal};
 use super::{
     excessive_downloads, excessive_file_shares, search_volume, unexpected_api_call_volume, unexpected_message_deletion,
+    unexpected_scraping,
 };
 use crate::baseline::Metric;
 use crate::baseline::buckets::bucket;
@@ -29,7 +30,7 @@ use crate::model::reason::Reason;
 use engine::time::{Micros, Span};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A volume rule: what it counts and which reason it gives.
 #[derive(Debug)]
@@ -49,6 +50,7 @@ pub const RULES: [Rule; Metric::ALL.len()] = [
     unexpected_api_call_volume::RULE,
     search_volume::RULE,
     unexpected_message_deletion::RULE,
+    unexpected_scraping::RULE,
 ];
 
 /// What is remembered of a user's volumes, those that there are, in the order of their metrics.
@@ -171,6 +173,13 @@ impl Volume {
             let start = end.minus(Span(u64::from(WINDOW_MINUTES) * MINUTE.0));
             Signal::Volume(rule, Excess { count, start, end, bar })
         })
+    }
+
+    /// In how many of a window's six parts anything counted that did not come from a trusted network.
+    pub fn parts(&self, window: &Excess) -> usize {
+        let (start, end) = ((window.start.0 / MINUTE.0) as u32, (window.end.0 / MINUTE.0) as u32);
+        let within = self.ring.iter().filter(|slot| slot.source != TRUSTED && (start..end).contains(&slot.minute));
+        within.map(|slot| (slot.minute - start) / (WINDOW_MINUTES / 6)).collect::<BTreeSet<u32>>().len()
     }
 
     /// What the user is held against, given the org's threshold.
