@@ -17,6 +17,7 @@ mod garbage;
 mod inputs;
 mod inspect;
 mod memory;
+mod networks;
 mod oracle;
 mod outputs;
 mod replay;
