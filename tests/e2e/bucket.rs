@@ -9,13 +9,13 @@ use engine::snapshot::objects::Objects;
 use engine::snapshot::repository::Repository;
 use operators::sample::Plan;
 
-const PLAN: Plan = Plan { seed: 41, orgs: 2, users: 30, days: 5 };
+const PLAN: Plan = Plan { seed: 41, orgs: 2, users: 15, days: 4 };
 
 #[test]
 fn a_job_goes_on_from_snapshots_in_a_bucket() {
     let place = Place::new();
     let server = s3::start(&place.path("server"));
-    let in_folder = Sample::of(PLAN).whole(&place, "folder").with(&["--snapshot-every", "50ms"]);
+    let in_folder = Sample::of(PLAN).whole(&place, "folder").with(&["--snapshot-every", "20ms"]);
     let totals = in_folder.run();
     let url = s3::url("jobs/one");
     let mut job = in_folder.beside("data").env("AERIE__JOB__SNAPSHOTS", &url);

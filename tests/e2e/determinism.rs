@@ -11,7 +11,7 @@ const SEEDS: [u64; 3] = [11, 12, 13];
 const FILES: usize = 7;
 
 fn plan(seed: u64) -> Plan {
-    Plan { seed, orgs: 3, users: 20, days: 2 }
+    Plan { seed, orgs: 3, users: 10, days: 2 }
 }
 
 /// Runs one sample in many ways and compares all with the first.

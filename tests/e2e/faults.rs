@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 
 const SEED: u64 = 31;
-const PLAN: Plan = Plan { seed: SEED, orgs: 2, users: 20, days: 3 };
+const PLAN: Plan = Plan { seed: SEED, orgs: 2, users: 6, days: 2 };
 const ACTIONS: [&str; 3] = ["return(error)", "return(kill)", "panic"];
 
 /// These need a source that is followed.
@@ -119,7 +119,7 @@ fn a_fault_at_any_point_loses_nothing_and_repeats_nothing() {
     let seed = std::env::var("AERIE_SEED").ok().map_or(SEED, |n| n.parse().expect("AERIE_SEED is a number"));
     println!("seed {seed}");
     let place = Place::new();
-    let job = Sample::of(PLAN).whole(&place, "undisturbed").with(&["--snapshot-every", "20ms"]);
+    let job = Sample::of(PLAN).whole(&place, "undisturbed").with(&["--snapshot-every", "10ms"]);
     let names = points();
     let counting: Vec<_> = names.iter().map(|name| (name.clone(), "return(pass)".to_owned())).collect();
     let undisturbed = armed(&job, &counting).workers(2).end().done();

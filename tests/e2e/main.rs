@@ -24,6 +24,8 @@ mod resume;
 #[path = "../../engine/tests/repository/s3.rs"]
 mod s3;
 mod scores;
+#[path = "../../engine/tests/word_count/scratch.rs"]
+mod scratch;
 mod serve;
 mod silent_producer;
 mod slack_entries;

@@ -36,7 +36,7 @@ fn write_events(place: &Place, users: u64) -> std::path::PathBuf {
 
 /// Runs over so many users; most bytes ever resident.
 fn peak(users: u64) -> u64 {
-    let place = Place::new();
+    let place = Place::on_disk();
     let job = place.job("data", &[write_events(&place, users)]).workers(2).with(&[
         "--state-memory",
         &format!("{STATE_MEMORY}B"),

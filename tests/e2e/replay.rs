@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::Path;
 
 const SEED: u64 = 61;
-const PLAN: Plan = Plan { seed: SEED, orgs: 3, users: 20, days: 4 };
+const PLAN: Plan = Plan { seed: SEED, orgs: 3, users: 12, days: 3 };
 
 fn replay(data_dir: &Path, from: &str, more: &[&str]) -> Ended {
     let dir = data_dir.display().to_string();
@@ -53,7 +53,7 @@ fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 /// A job that keeps all its snapshots.
 fn job(place: &Place) -> Job {
     let keep = place.write("keep.toml", "[job]\nsnapshots_kept = 100\n").display().to_string();
-    Sample::of(PLAN).whole(place, "data").with(&["--snapshot-every", "100ms", "--config", &keep]).workers(2)
+    Sample::of(PLAN).whole(place, "data").with(&["--snapshot-every", "50ms", "--config", &keep]).workers(2)
 }
 
 /// Runs it, and gives its snapshots.

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const SEED: u64 = 51;
-const PLAN: Plan = Plan { seed: SEED, orgs: 2, users: 30, days: 5 };
+const PLAN: Plan = Plan { seed: SEED, orgs: 2, users: 15, days: 4 };
 
 /// A complete job over two small files.
 fn complete(place: &Place) -> (Job, Vec<PathBuf>) {
@@ -102,7 +102,7 @@ fn damage(path: &Path) {
 /// leaves.
 fn interrupted(place: &Place) -> (Job, Outputs) {
     let sample = Sample::of(PLAN);
-    let whole = sample.whole(place, "whole").with(&["--snapshot-every", "100ms"]);
+    let whole = sample.whole(place, "whole").with(&["--snapshot-every", "30ms"]);
     whole.run();
     let job = whole.beside("data").workers(2);
     let mut running = job.start();

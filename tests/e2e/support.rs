@@ -1,6 +1,7 @@
 //! How a test runs the program: real processes, folders and signals. Owned here: starting, waiting
 //! with a deadline, ending, and reading outputs. Not owned here: what is asserted of them.
 
+use crate::scratch;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -21,6 +22,11 @@ pub struct Place(tempfile::TempDir);
 
 impl Place {
     pub fn new() -> Self {
+        Place(scratch::folder())
+    }
+
+    /// One that is not in memory.
+    pub fn on_disk() -> Self {
         Place(tempfile::tempdir().expect("a temporary folder can be made"))
     }
 
@@ -203,7 +209,8 @@ pub fn command(words: &[impl AsRef<str>]) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AERIE_")) {
         command.env_remove(name);
     }
-    command.args(words.iter().map(AsRef::as_ref)).env("AERIE__HTTP__LISTEN", "127.0.0.1:0").stdin(Stdio::null());
+    command.env("AERIE__HTTP__LISTEN", "127.0.0.1:0").env("TMPDIR", scratch::base());
+    command.args(words.iter().map(AsRef::as_ref)).stdin(Stdio::null());
     command
 }
 

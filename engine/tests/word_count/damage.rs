@@ -2,6 +2,7 @@
 //! used, and what comes of it is the same.
 
 use super::run::{Variant, output, repository, words, words_in};
+use super::scratch;
 use super::stream::{Dice, Shape, lines, scatter, stream};
 use engine::error::Error;
 use engine::flow::Ended;
@@ -95,7 +96,7 @@ fn damage(files: &[PathBuf], earlier: &[PathBuf], dice: &mut Dice) -> Option<(Da
 /// A folder with a job that crashed, with a few snapshots of different cuts behind it.
 fn crashed(partitions: &[Vec<String>], stores: &Arc<dyn Stores>) -> tempfile::TempDir {
     for _ in 0..20 {
-        let scratch = tempfile::tempdir().unwrap();
+        let scratch = scratch::folder();
         let variant = Variant {
             snapshot_every: Duration::from_millis(2),
             block: 4,

@@ -1,6 +1,7 @@
 //! What goes wrong beside the flow ends the run, as what goes wrong within it does.
 
 use super::run::{Variant, output, words, words_in};
+use super::scratch;
 use super::stream::{Shape, lines, scatter, stream};
 use engine::error::Error;
 use engine::flow::Ended;
@@ -65,10 +66,10 @@ impl ByteStore for BrittleStore {
 fn a_checkpoint_that_fails_beside_the_flow_ends_the_run_and_loses_nothing() {
     const SHAPE: Shape = Shape { records: 6_000, pace: 20_000_000, disorder: 0, late_one_in: 0, late_by: 1 };
     let partitions = scatter(&lines(&stream(600, SHAPE)), 2, 600);
-    let whole = tempfile::tempdir().unwrap();
+    let whole = scratch::folder();
     words(whole.path(), &partitions, &Variant::default());
     for settled in [0, 1, 5, 6, 11] {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch::folder();
         // The last snapshot alone takes a checkpoint of each of three operators on each of two workers.
         let variant = Variant { workers: 2, block: 7, snapshot_every: Duration::ZERO, ..Variant::default() };
         let stores = Arc::new(Brittle(Arc::new(AtomicU64::new(settled))));

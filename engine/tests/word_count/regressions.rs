@@ -3,6 +3,7 @@
 //! ledger's commit and the snapshot's publication in the program's test of fault points.
 
 use super::run::{Variant, output, repository, words};
+use super::scratch;
 use super::stream::{Dice, Shape, lines, scatter, stream};
 use super::{complete, plain};
 use std::time::Duration;
@@ -24,7 +25,7 @@ fn a_crash_before_any_later_snapshot_skips_nothing_at_fewer_workers() {
         let partitions = scatter(&lines(&stream(seed, SHAPE)), 4, seed);
         let expected = plain(&partitions);
         for after in [1, 2, 5, 30] {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = scratch::folder();
             crash(folder.path(), &partitions, &Variant { workers: 4, crash_after: after, ..Variant::default() });
             let outcome = complete(folder.path(), &partitions, &Variant::default());
             assert!(outcome.restored.is_none_or(|at| at == 0), "seed {seed}: {outcome:?}");
@@ -47,7 +48,7 @@ fn timers_that_were_armed_before_a_crash_fire_after_it_once() {
     assert!(quiet(&expected.0) > 5, "too few timers to tell");
     let mut restored_with_timers = 0;
     for crash_after in (10..60).step_by(5) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch::folder();
         let frequent = Variant { snapshot_every: Duration::from_millis(1), block: 64, ..Variant::default() };
         crash(folder.path(), &partitions, &Variant { crash_after, ..frequent });
         let outcome = complete(folder.path(), &partitions, &Variant { workers: 3, ..Variant::default() });
@@ -64,7 +65,7 @@ fn restarts_in_quick_succession_change_nothing() {
     for seed in 720..724 {
         let partitions = scatter(&lines(&stream(seed, SHAPE)), 2, seed);
         let expected = plain(&partitions);
-        let (folder, mut dice) = (tempfile::tempdir().unwrap(), Dice(seed));
+        let (folder, mut dice) = (scratch::folder(), Dice(seed));
         let frequent = Variant { snapshot_every: Duration::from_millis(1), ..Variant::default() };
         crash(folder.path(), &partitions, &Variant { crash_after: 40, ..frequent.clone() });
         let mut from = None;
@@ -83,7 +84,7 @@ fn restarts_in_quick_succession_change_nothing() {
 #[test]
 fn whatever_can_be_restored_is_whole_however_often_old_snapshots_went() {
     let partitions = scatter(&lines(&stream(730, SHAPE)), 3, 730);
-    let (folder, mut dice) = (tempfile::tempdir().unwrap(), Dice(730));
+    let (folder, mut dice) = (scratch::folder(), Dice(730));
     for _ in 0..12 {
         let variant = Variant {
             workers: 1 + dice.below(3) as usize,

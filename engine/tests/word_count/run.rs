@@ -22,6 +22,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// One look at a condition that is waited for, and the next.
+const TICK: Duration = Duration::from_micros(200);
+
 /// A partition of lines; the position is the index of a line.
 pub struct Lines {
     name: String,
@@ -226,7 +229,7 @@ fn stop_after(count: u64, settings: &Settings) -> std::thread::JoinHandle<()> {
             if status.snapshots().published >= count {
                 stop.store(true, Ordering::SeqCst);
             }
-            std::thread::yield_now();
+            std::thread::park_timeout(TICK);
         }
     })
 }
