@@ -15,6 +15,7 @@ use operators::baseline::distribution::distribution;
 use operators::baseline::histograms::Histograms;
 use operators::baseline::thresholds::Thresholds;
 use operators::decide::{Decide, DecideRecord, decision_line};
+use operators::decode::networks::Networks;
 use operators::decode::source::{DEAD_LETTER, LATE, PartitionDecoder, late_applied};
 use operators::decode::{EventDecoder, WorkspaceDirectory, read_text};
 use operators::detect::record::{DetectOut, DetectRecord, Directory, UserChange};
@@ -56,6 +57,8 @@ pub struct Parts {
     pub sources: Vec<(Option<String>, Option<BTreeSet<String>>)>,
     /// Control records in order of time, whole milliseconds.
     pub control: Vec<ControlRecord>,
+    /// Databases that say of an address what its event does not.
+    pub networks: Arc<Networks>,
     /// How detection is set.
     pub detection: DetectSettings,
     /// Decide, but do not act.
@@ -140,7 +143,7 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
 fn decoder(parts: &Parts) -> PartitionDecoder {
     let workspaces = Arc::new(WorkspaceDirectory::new(&parts.control));
     let of = |(org, speaks_for): &(Option<String>, Option<BTreeSet<String>>)| {
-        EventDecoder::new(workspaces.clone(), org.clone(), speaks_for.clone())
+        EventDecoder::new(workspaces.clone(), org.clone(), speaks_for.clone()).with_networks(parts.networks.clone())
     };
     PartitionDecoder::new(parts.names.clone(), parts.sources.iter().map(of).collect())
 }

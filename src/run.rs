@@ -461,6 +461,7 @@ pub(crate) fn parts(
         names: input.names(),
         sources: input.orgs(),
         control: input.control.clone(),
+        networks: input.networks.clone(),
         detection: DetectSettings {
             respond_to_imported: job.imported_anomalies == ImportedAnomalies::Respond,
             volumes: volume_rules(&job.detect),

@@ -1,21 +1,23 @@
 //! What a job has read, from the fingerprint in its snapshots, to be read once more. Owned here: that it is the same, also
 //! when it lies elsewhere now.
 
-use super::{CONTROL, INPUT, Input, InputFile, SideFile, TERMS, TOR_LIST, Terms};
+use super::{CONTROL, INPUT, Input, InputFile, SideFile, TERMS, TOR_LIST, Terms, add_database, database};
 use super::{read_side, readable, records, side_mark};
 use connectors::file::{FileIdentity, Sameness};
 use engine::error::Error;
 use engine::source::Timing;
 use engine::time::Span;
+use operators::decode::networks::{About, Networks};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where files of a job lie now, if not where it read them. Which is which is told by their content.
 #[derive(Clone, Debug, Default)]
 pub struct Moved {
     /// Files of activity.
     pub input: Vec<PathBuf>,
-    /// Files of control records, and the list of Tor exits.
+    /// Files of control records, the list of Tor exits, and databases of networks.
     pub control: Vec<PathBuf>,
 }
 
@@ -45,9 +47,15 @@ impl Input {
             let (number, file) = side(CONTROL, path, mark, &mut elsewhere)?;
             control.insert(number, file);
         }
+        let mut networks = Networks::default();
+        for about in About::ALL {
+            for (path, mark) in named(fingerprint, database(about)) {
+                add_database(&mut networks, about, side(database(about), path, mark, &mut elsewhere)?.1)?;
+            }
+        }
         refuse_strangers("control", &elsewhere)?;
         let control = records(tor_list, control.into_values().collect())?;
-        Ok(Input { files, control, side: BTreeMap::new() })
+        Ok(Input { files, control, networks: Arc::new(networks), side: BTreeMap::new() })
     }
 }
 

@@ -53,6 +53,7 @@ struct Act {
     person: String,
     method: Option<&'static str>,
     country: Option<&'static str>,
+    is_anonymous: bool,
 }
 
 /// An ordinary event, so many seconds after noon.
@@ -79,6 +80,7 @@ fn act(id: impl ToString, secs: u64) -> Act {
         person: "U1".to_owned(),
         method: None,
         country: None,
+        is_anonymous: false,
     }
 }
 
@@ -133,6 +135,7 @@ impl Act {
             cookie: self.cookie.map(Micros::from_secs),
             asn: self.asn,
             country: self.country.and_then(|code| code.as_bytes().try_into().ok()),
+            is_anonymous: self.is_anonymous,
             entity: self.entity.as_deref().map(hash),
         }
     }
