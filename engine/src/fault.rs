@@ -55,7 +55,10 @@ pub fn point(name: &str) -> Result<(), Error> {
             // No buffer is flushed and nothing is dropped.
             Some("kill") => std::process::abort(),
             Some("pass") => return Ok(()),
-            Some("stall") => return Ok(crate::clock::pause(std::time::Duration::from_secs(1))),
+            Some("stall") => {
+                crate::clock::pause(std::time::Duration::from_secs(1));
+                return Ok(());
+            }
             _ => {}
         }
         Err(Error::Unavailable(format!("a fault was asked for at {name}")))
