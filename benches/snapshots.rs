@@ -6,7 +6,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use aerie::run::{Watch, repository, run};
-use engine::metrics::Phase;
+use engine::metrics::{Phase, Restoring};
 use engine::time::Stamp;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -227,7 +227,7 @@ impl Bench {
             if directory { "directory loaded" } else { "no directory" },
             seconds(cut),
             ready.as_secs_f64(),
-            watch.status.snapshots().restoring,
+            watch.status.restored(Restoring::Fetch),
             applied.as_secs_f64()
         );
         std::fs::remove_dir_all(self.folder.join(name)).expect("a folder can be removed");

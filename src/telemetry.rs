@@ -5,9 +5,10 @@ use crate::input::ListChange;
 use crate::job::DECIDE;
 use crate::run::{self, Watch};
 use crate::supervise::Cause;
-use engine::metrics::{Phase, Spent};
+use engine::metrics::{Phase, Restoring, STRETCH_BOUNDS, Spent};
 use engine::time::Stamp;
 use operators::model::decision::Outcome;
+use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
 use prometheus::{CounterVec, GaugeVec, Opts, Registry, TextEncoder};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -143,6 +144,13 @@ const FIGURES: &[Figure] = &[
         read: |watch| seconds(watch.status.snapshots().newest.and_then(event_time)),
     },
     Figure {
+        name: "aerie_snapshot_age_seconds",
+        help: "Time since the newest snapshot of this run was published.",
+        kind: Gauge,
+        labels: &[],
+        read: |watch| published(watch, |snapshots| snapshots.since.map_or(0.0, |since| since.elapsed().as_secs_f64())),
+    },
+    Figure {
         name: "aerie_snapshot_last_duration_seconds",
         help: "From announcement to publication of the newest snapshot.",
         kind: Gauge,
@@ -200,10 +208,10 @@ const FIGURES: &[Figure] = &[
     },
     Figure {
         name: "aerie_restore_seconds",
-        help: "Choosing, fetching and comparing what this run started from.",
+        help: "What going on from a snapshot took in this process by phase; workers open and resend at the same time.",
         kind: Gauge,
-        labels: &[],
-        read: |watch| vec![(Vec::new(), watch.status.snapshots().restoring)],
+        labels: &["phase"],
+        read: restored,
     },
     Figure {
         name: "aerie_generation",
@@ -227,6 +235,43 @@ const FIGURES: &[Figure] = &[
         read: |_| vec![(vec![env!("CARGO_PKG_VERSION").to_owned()], 1.0)],
     },
 ];
+
+/// A metric that tells how long stretches of time were.
+struct Stretches {
+    name: &'static str,
+    help: &'static str,
+    read: fn(&Watch) -> Spent,
+}
+
+const STRETCHES: &[Stretches] = &[Stretches {
+    name: "aerie_snapshot_held_seconds",
+    help: "Stretches for which a worker stood still for its part of a snapshot, over all operators and workers.",
+    read: |watch| watch.status.snapshots().phases.of(Phase::Held),
+}];
+
+impl Stretches {
+    fn family(&self, watch: &Watch) -> MetricFamily {
+        let spent = (self.read)(watch);
+        let bucket = |(bound, within): (f64, u64)| {
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(bound);
+            bucket.set_cumulative_count(within);
+            bucket
+        };
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(STRETCH_BOUNDS.into_iter().zip(spent.within).map(bucket).collect());
+        histogram.set_sample_count(spent.stretches);
+        histogram.set_sample_sum(spent.seconds);
+        let mut metric = Metric::from_label(Vec::new());
+        metric.set_histogram(histogram);
+        let mut family = MetricFamily::default();
+        family.set_name(self.name.to_owned());
+        family.set_help(self.help.to_owned());
+        family.set_field_type(MetricType::HISTOGRAM);
+        family.set_metric(vec![metric]);
+        family
+    }
+}
 
 /// The figures of a job as Prometheus reads them, in its text format 0.0.4.
 ///
@@ -253,7 +298,9 @@ pub fn exposition(watch: &Watch) -> Result<String, prometheus::Error> {
             }
         }
     }
-    TextEncoder::new().encode_to_string(&registry.gather())
+    let mut families = registry.gather();
+    families.extend(STRETCHES.iter().map(|stretches| stretches.family(watch)));
+    TextEncoder::new().encode_to_string(&families)
 }
 
 fn one(value: u64) -> Vec<Sample> {
@@ -334,6 +381,10 @@ fn phases(watch: &Watch, read: fn(Spent) -> f64) -> Vec<Sample> {
     Phase::ALL.into_iter().map(|phase| (vec![phase.name().to_owned()], read(phases.of(phase)))).collect()
 }
 
+fn restored(watch: &Watch) -> Vec<Sample> {
+    Restoring::ALL.into_iter().map(|phase| (vec![phase.name().to_owned()], watch.status.restored(phase))).collect()
+}
+
 /// A figure of the newest snapshot, if there is one.
 fn published(watch: &Watch, read: fn(&engine::metrics::Snapshots) -> f64) -> Vec<Sample> {
     let snapshots = watch.status.snapshots();
@@ -343,7 +394,9 @@ fn published(watch: &Watch, read: fn(&engine::metrics::Snapshots) -> f64) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use engine::clock::Stopwatch;
     use engine::coordinator::message::{Activity, Part, Progress};
+    use engine::metrics::Phases;
     use engine::snapshot::manifest::{Cut, Job, Manifest};
     use engine::snapshot::publisher::Published;
     use engine::snapshot::shelf::StoredFile;
@@ -392,7 +445,9 @@ mod tests {
         watch.status.set_frontiers(1_767_225_600_500, 1_767_225_600_250);
         watch.status.snapshot_published(&snapshot(1_767_225_600_000, 4_096), Duration::from_millis(250));
         watch.status.snapshot_failed("no room");
-        watch.status.restored(1.5);
+        for (worker, seconds) in [(0, 1), (0, 2), (1, 2)] {
+            watch.status.restoring(Restoring::Open, worker, Duration::from_secs(seconds));
+        }
         watch.responses.open.store(4, Ordering::Relaxed);
         watch.responses.failures.store(5, Ordering::Relaxed);
         watch.generation.store(6, Ordering::Relaxed);
@@ -416,7 +471,8 @@ mod tests {
             ("aerie_snapshot_last_new_bytes", 4_096.0),
             ("aerie_snapshot_last_publish_seconds", 0.125),
             ("aerie_snapshot_failures_total", 1.0),
-            ("aerie_restore_seconds", 1.5),
+            ("aerie_restore_seconds{phase=\"open\"}", 3.0),
+            ("aerie_restore_seconds{phase=\"fetch\"}", 0.0),
             ("aerie_generation", 6.0),
             ("aerie_restarts_total{cause=\"killed\"}", 2.0),
             ("aerie_restarts_total{cause=\"failed\"}", 0.0),
@@ -466,9 +522,35 @@ mod tests {
     }
 
     #[test]
+    fn what_held_the_flow_is_told_so_that_a_quantile_can_be() {
+        let watch = Watch::default();
+        let totals = watch.status.totals("detect", 0, &[], Vec::new());
+        let mut phases = Phases::default();
+        // The last takes some time, the others none.
+        for _ in 0..4 {
+            phases.add(Phase::Held, Stopwatch::start());
+        }
+        let long = Stopwatch::start();
+        while long.elapsed() < Duration::from_millis(4) {}
+        phases.add(Phase::Held, long);
+        totals.snapshot_part(&phases);
+        totals.snapshot_part(&phases);
+        let (samples, types) = scrape(&watch);
+        assert_eq!(types["aerie_snapshot_held_seconds"], "histogram");
+        let bucket = |bound: &str| samples[&format!("aerie_snapshot_held_seconds_bucket{{le=\"{bound}\"}}")];
+        assert!(bucket("0.0005") <= 8.0 && bucket("0.002") <= 8.0);
+        assert_eq!(bucket("+Inf"), 10.0);
+        assert_eq!(samples["aerie_snapshot_held_seconds_count"], 10.0);
+        assert!(samples["aerie_snapshot_held_seconds_sum"] >= 0.008);
+        let mut bounds = STRETCH_BOUNDS.map(|bound| bucket(&bound.to_string())).to_vec();
+        bounds.push(10.0);
+        assert!(bounds.is_sorted(), "{bounds:?}");
+    }
+
+    #[test]
     fn names_follow_the_rules_of_prometheus() {
-        let names: BTreeSet<_> = FIGURES.iter().map(|figure| figure.name).collect();
-        assert_eq!(names.len(), FIGURES.len());
+        let names = FIGURES.iter().map(|figure| figure.name).chain(STRETCHES.iter().map(|stretches| stretches.name));
+        assert_eq!(names.collect::<BTreeSet<_>>().len(), FIGURES.len() + STRETCHES.len());
         for figure in FIGURES {
             assert!(figure.name.starts_with("aerie_") && figure.help.ends_with('.'), "{}", figure.name);
             assert_eq!(figure.name.ends_with("_total"), figure.kind == Counter, "{}", figure.name);

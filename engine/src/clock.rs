@@ -57,7 +57,7 @@ fn step() -> i64 {
 }
 
 /// A running stopwatch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {

@@ -1,7 +1,7 @@
 //! Running a job: its workers, its one dataflow, and how that is assembled. `run` starts the workers; a [`Flow`] is
 //! what the assembly calls on each of them, in the same order on all.
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::cluster::Mesh;
 use crate::coordinator::conduct::{Conductor, Score};
 use crate::coordinator::coordinator;
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::fault::{Faults, Poison};
 use crate::keyed::operator::{Input, Keyed, keyed};
 use crate::keyed::{Logic, Sendable};
-use crate::metrics::Status;
+use crate::metrics::{Restoring, Status};
 use crate::snapshot::manifest::Job;
 use crate::snapshot::repository::Repository;
 use crate::snapshot::restore::{self, Restore};
@@ -123,7 +123,8 @@ impl Start {
     fn of(settings: &Settings, restore: Restore, threads: usize) -> Result<Self, Error> {
         if threads > 0 {
             remove_former(&settings.state, restore.generation)?;
-            settings.status.restored(restore.seconds);
+            settings.status.restoring(Restoring::Choose, 0, restore.choosing);
+            settings.status.restoring(Restoring::Fetch, 0, restore.fetching);
         }
         Ok(Start { restore, opening: AtomicUsize::new(threads) })
     }
@@ -345,10 +346,12 @@ impl<'s> Flow<'s> {
         let state = start.state(settings);
         let folder = state.join(format!("{name}.{worker}"));
         let checkpoints = start.restore.checkpoints(name, worker, workers)?;
+        let opening = Stopwatch::start();
         let store = match self.restored() {
             Some(_) => stores.restore(&folder, &checkpoints, crate::key::KeyGroup::owned_by(worker, workers))?,
             None => stores.create(&folder)?,
         };
+        settings.status.restoring(Restoring::Open, worker, opening.elapsed());
         let totals = start.restore.totals(name, worker, L::TOTALS.len());
         let streams = keyed(
             self.scope,

@@ -27,6 +27,8 @@ struct Inner {
     snapshots: Mutex<Snapshots>,
     profile: Profile,
     window: Window,
+    /// Seconds, by what for and by worker.
+    restoring: Mutex<BTreeMap<(Restoring, usize), f64>>,
 }
 
 struct PublishedTotals {
@@ -68,6 +70,10 @@ impl Phase {
     }
 }
 
+/// Bounds in seconds between which stretches are counted: close to each other where a stretch is meant to end.
+pub const STRETCH_BOUNDS: [f64; 13] =
+    [0.000_5, 0.001, 0.002, 0.005, 0.010, 0.015, 0.020, 0.030, 0.050, 0.100, 0.200, 0.500, 1.0];
+
 /// Time that went into a phase, in stretches.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spent {
@@ -77,14 +83,51 @@ pub struct Spent {
     pub seconds: f64,
     /// The longest one, in seconds.
     pub longest: f64,
+    /// How many of them were no longer than each of [`STRETCH_BOUNDS`].
+    pub within: [u64; STRETCH_BOUNDS.len()],
+}
+
+/// What it takes to go on from a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Restoring {
+    /// A snapshot was looked for and taken over.
+    Choose,
+    /// Its files came, each compared with its checksum.
+    Fetch,
+    /// Stores of keyed state were opened, at another number of workers with what each of them owns.
+    Open,
+    /// Operators sent again what is in force.
+    Resend,
+}
+
+impl Restoring {
+    /// All of it.
+    pub const ALL: [Restoring; 4] = [Restoring::Choose, Restoring::Fetch, Restoring::Open, Restoring::Resend];
+
+    /// As a label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Restoring::Choose => "choose",
+            Restoring::Fetch => "fetch",
+            Restoring::Open => "open",
+            Restoring::Resend => "resend",
+        }
+    }
 }
 
 impl Spent {
+    /// One stretch of so many seconds.
+    pub fn once(seconds: f64) -> Self {
+        let within = STRETCH_BOUNDS.map(|bound| u64::from(seconds <= bound));
+        Spent { stretches: 1, seconds, longest: seconds, within }
+    }
+
     /// Counts what another has counted.
     pub fn merge(&mut self, other: Spent) {
         self.stretches += other.stretches;
         self.seconds += other.seconds;
         self.longest = self.longest.max(other.longest);
+        self.within.iter_mut().zip(other.within).for_each(|(count, more)| *count += more);
     }
 }
 
@@ -95,8 +138,7 @@ pub struct Phases([Spent; Phase::ALL.len()]);
 impl Phases {
     /// Counts a stretch that ends now.
     pub fn add(&mut self, phase: Phase, since: Stopwatch) {
-        let seconds = since.elapsed().as_secs_f64();
-        self.merge(phase, Spent { stretches: 1, seconds, longest: seconds });
+        self.merge(phase, Spent::once(since.elapsed().as_secs_f64()));
     }
 
     /// Counts what another has counted.
@@ -119,14 +161,14 @@ impl Phases {
 pub struct Snapshots {
     /// How many were published in this run.
     pub published: u64,
-    /// How long this run took to choose, fetch and compare what it started from, in seconds.
-    pub restoring: f64,
     /// Why the last one could not be stored; `None` once one was.
     pub failing: Option<String>,
     /// How many could not be stored.
     pub failed: u64,
     /// Cut of the newest one.
     pub newest: Option<Stamp>,
+    /// When that was published.
+    pub since: Option<Stopwatch>,
     /// From announcement to publication of the newest one, in seconds.
     pub seconds: f64,
     /// Of these, writing and confirming the manifest.
@@ -144,7 +186,7 @@ impl Status {
     pub fn totals(&self, operator: &str, worker: usize, names: &'static [&'static str], start: Vec<u64>) -> Totals {
         let values: Arc<Vec<AtomicU64>> = Arc::new(start.iter().map(|value| AtomicU64::new(*value)).collect());
         lock(&self.0.totals).insert((operator.to_owned(), worker), PublishedTotals { names, values: values.clone() });
-        Totals { values: start, published: values, status: self.clone() }
+        Totals { values: start, published: values, worker, status: self.clone() }
     }
 
     /// A total of an operator over all workers and restarts.
@@ -206,10 +248,10 @@ impl Status {
         let manifest = &published.manifest;
         *snapshots = Snapshots {
             published: snapshots.published + 1,
-            restoring: snapshots.restoring,
             failing: None,
             failed: snapshots.failed,
             newest: Some(manifest.at),
+            since: Some(Stopwatch::start()),
             seconds: since.as_secs_f64(),
             publishing: published.seconds,
             bytes: manifest.bytes(),
@@ -218,9 +260,15 @@ impl Status {
         };
     }
 
-    /// Notes how long it took to choose, fetch and compare what the run starts from, in seconds.
-    pub fn restored(&self, seconds: f64) {
-        lock(&self.0.snapshots).restoring = seconds;
+    /// Notes what a worker has spent on going on from a snapshot, besides what it has spent before.
+    pub fn restoring(&self, phase: Restoring, worker: usize, spent: Duration) {
+        *lock(&self.0.restoring).entry((phase, worker)).or_default() += spent.as_secs_f64();
+    }
+
+    /// How long that took in this process, in seconds: workers do it at the same time.
+    pub fn restored(&self, phase: Restoring) -> f64 {
+        let spent = lock(&self.0.restoring);
+        spent.iter().filter(|((of, _), _)| *of == phase).map(|(_, seconds)| *seconds).fold(0.0, f64::max)
     }
 
     /// Notes a snapshot that could not be stored.
@@ -254,6 +302,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub struct Totals {
     values: Vec<u64>,
     published: Arc<Vec<AtomicU64>>,
+    worker: usize,
     status: Status,
 }
 
@@ -263,6 +312,11 @@ impl Totals {
         for (value, published) in self.values.iter().zip(self.published.iter()) {
             published.store(*value, Ordering::Relaxed);
         }
+    }
+
+    /// Notes what the operator took to send again what is in force.
+    pub fn resent(&self, since: Stopwatch) {
+        self.status.restoring(Restoring::Resend, self.worker, since.elapsed());
     }
 
     /// Notes what the operator's part of a snapshot took.

@@ -118,8 +118,7 @@ impl Drop for Turns {
 }
 
 fn add(to: &mut BTreeMap<String, Spent>, name: &str, spent: Duration) {
-    let seconds = spent.as_secs_f64();
-    let spent = Spent { stretches: 1, seconds, longest: seconds };
+    let spent = Spent::once(spent.as_secs_f64());
     match to.get_mut(name) {
         Some(sum) => sum.merge(spent),
         None => drop(to.insert(name.to_owned(), spent)),

@@ -18,6 +18,14 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// The first snapshot that was kept.
+fn first_snapshot(data: &Path) -> String {
+    let manifests = fs::read_dir(data.join("snapshots/manifests")).expect("there are manifests");
+    let number = |name: std::ffi::OsString| name.to_string_lossy().parse::<u64>().expect("a number");
+    let first = manifests.map(|entry| number(entry.expect("a file").file_name())).min();
+    first.expect("a snapshot").to_string()
+}
+
 fn words(text: &str, paths: &[(&str, &PathBuf)]) -> Vec<String> {
     let path = |word: &str| paths.iter().find(|(name, _)| *name == word).map(|(_, path)| path.display().to_string());
     text.split(' ').map(|word| path(word).unwrap_or_else(|| word.to_owned())).collect()
@@ -36,13 +44,15 @@ fn state_of_every_format_is_read() {
         let [events, control, tor] = ["events.ndjson", "control.ndjson", "tor.txt"].map(|name| from.join(name));
         let paths = [("DATA", &data), ("EVENTS", &events), ("CONTROL", &control), ("TOR", &tor)];
         aerie(&words("snapshots verify --data-dir DATA", &paths)).done();
+        let first = first_snapshot(&data);
         for workers in ["1", "3"] {
-            let replay = "replay --data-dir DATA --from 3 --input EVENTS --control CONTROL TOR --json --workers";
-            let replayed = aerie(&words(&format!("{replay} {workers}"), &paths)).done();
+            let replay = "--input EVENTS --control CONTROL TOR --json --workers";
+            let replay = format!("replay --data-dir DATA --from {first} {replay} {workers}");
+            let replayed = aerie(&words(&replay, &paths)).done();
             assert!(replayed.stdout.contains("\"orders\""), "{}", replayed.stdout);
         }
-        let found =
-            aerie(&words("inspect --data-dir DATA --at 3 --org E0000000 --user U0000000004 --json", &paths)).done();
+        let inspect = format!("inspect --data-dir DATA --at {first} --org E0000000 --user U0000000004 --json");
+        let found = aerie(&words(&inspect, &paths)).done();
         assert_eq!(found.json()["known"], true, "{}", found.stdout);
     }
 }

@@ -342,15 +342,18 @@ impl<L: Logic> Body<L> {
     }
 
     fn start(&mut self) -> Result<(), Error> {
+        let (clock, restored) = (Stopwatch::start(), self.keyed.restored);
         for timer in self.keyed.table.timers()? {
             self.timers.arm(timer);
         }
-        let restored = self.keyed.restored;
         let (logic, mut context) = self.context(restored.map_or(Micros::ZERO, Micros::from_stamp));
         context.rows.set_now(context.now);
         match restored {
             Some(_) => logic.restored(&mut context)?,
             None => logic.fresh(&mut context)?,
+        }
+        if restored.is_some() {
+            self.keyed.totals.resent(clock);
         }
         if self.keyed.faults.has(Planted::SendsNothingAgain) {
             self.out.ports.iter_mut().for_each(Vec::clear);

@@ -14,6 +14,7 @@ use crate::time::Stamp;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What a job starts from.
 #[derive(Debug, Default)]
@@ -26,8 +27,10 @@ pub struct Restore {
     pub generation: u64,
     /// The next free number.
     pub next_id: u64,
-    /// How long it took to choose, fetch and compare, in seconds.
-    pub seconds: f64,
+    /// How long it took to choose it and to take it over.
+    pub choosing: Duration,
+    /// How long it took to fetch and compare its files, and those of any that turned out to be damaged.
+    pub fetching: Duration,
     /// Folder of the fetched files.
     fetched: PathBuf,
 }
@@ -54,10 +57,11 @@ pub fn choose(repository: &Repository, job: &Job, least_generation: u64, state: 
         remove(&folder_of(state, generation))?;
     }
     let restore = taken_over?;
-    Ok(Restore { seconds: watch.elapsed().as_secs_f64(), fetched, ..restore })
+    Ok(Restore { choosing: watch.elapsed().saturating_sub(restore.fetching), fetched, ..restore })
 }
 
 fn take_over(repository: &Repository, job: &Job, generation: u64, folder: &Path) -> Result<Restore, Error> {
+    let mut fetching = Duration::ZERO;
     loop {
         let found = repository.list()?;
         let next_id = found.last().map_or(0, |found| found.id + 1);
@@ -65,10 +69,10 @@ fn take_over(repository: &Repository, job: &Job, generation: u64, folder: &Path)
         if let Some(newer) = newest.max().filter(|newest| *newest > generation) {
             return Err(superseded(generation, newer));
         }
-        let (manifest, passed_over) = newest_intact(repository, found, job, folder)?;
+        let (manifest, passed_over) = newest_intact(repository, found, job, folder, &mut fetching)?;
         let Some(manifest) = manifest else {
             refuse_if_damaged(repository, &passed_over)?;
-            return Ok(Restore { generation, next_id, passed_over, ..Restore::default() });
+            return Ok(Restore { generation, next_id, passed_over, fetching, ..Restore::default() });
         };
         let taken_over = Manifest { id: next_id, generation, ..manifest.clone() };
         // If an older generation was faster by a hair, its snapshot is the newest.
@@ -77,8 +81,8 @@ fn take_over(repository: &Repository, job: &Job, generation: u64, folder: &Path)
                 // They only take room.
                 tracing::warn!(target: "engine::snapshot", "files that no snapshot names were not removed: {error}");
             }
-            let next_id = next_id + 1;
-            return Ok(Restore { manifest: Some(manifest), passed_over, generation, next_id, ..Restore::default() });
+            let (manifest, next_id) = (Some(manifest), next_id + 1);
+            return Ok(Restore { manifest, passed_over, generation, next_id, fetching, ..Restore::default() });
         }
     }
 }
@@ -107,12 +111,13 @@ pub fn follow(
     let fetched = fetched(state, generation);
     let owned = workers.map(|worker| KeyGroup::owned_by(worker, job.workers));
     let owned = owned.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or_default();
+    let (choosing, watch) = (watch.elapsed(), Stopwatch::start());
     fetch(repository, &manifest, &owned, &fetched).map_err(|error| match error {
         Error::Corrupt(text) => Error::Unavailable(text),
         error => error,
     })?;
-    let seconds = watch.elapsed().as_secs_f64();
-    Ok(Restore { manifest: Some(manifest), generation, next_id: id + 1, seconds, fetched, ..Restore::default() })
+    let (manifest, next_id, fetching) = (Some(manifest), id + 1, watch.elapsed());
+    Ok(Restore { manifest, generation, next_id, choosing, fetching, fetched, ..Restore::default() })
 }
 
 /// A named or numbered snapshot, to be looked at and not to be taken over.
@@ -120,11 +125,11 @@ pub fn follow(
 /// # Errors
 /// As [`Repository::manifest`]; [`Error::Corrupt`] for a damaged file.
 pub fn look(repository: &Repository, id: u64, folder: &Path) -> Result<Restore, Error> {
-    let watch = Stopwatch::start();
     let manifest = repository.manifest(id)?;
+    let watch = Stopwatch::start();
     fetch(repository, &manifest, &KeyGroup::all(), folder)?;
-    let (seconds, fetched) = (watch.elapsed().as_secs_f64(), folder.to_owned());
-    Ok(Restore { manifest: Some(manifest), seconds, fetched, ..Restore::default() })
+    let (fetching, fetched) = (watch.elapsed(), folder.to_owned());
+    Ok(Restore { manifest: Some(manifest), fetching, fetched, ..Restore::default() })
 }
 
 /// The newest snapshot that can be read, without its files.
@@ -170,13 +175,16 @@ fn newest_intact(
     found: Vec<Found>,
     job: &Job,
     folder: &Path,
+    fetching: &mut Duration,
 ) -> Result<(Option<Manifest>, PassedOver), Error> {
     let mut passed_over = Vec::new();
     for found in found.into_iter().rev() {
         let intact = found.manifest.and_then(|manifest| {
             manifest.check(job)?;
-            fetch(repository, &manifest, &KeyGroup::all(), folder)?;
-            Ok(manifest)
+            let watch = Stopwatch::start();
+            let fetched = fetch(repository, &manifest, &KeyGroup::all(), folder);
+            *fetching += watch.elapsed();
+            fetched.map(|()| manifest)
         });
         match intact {
             Ok(manifest) => return Ok((Some(manifest), passed_over)),

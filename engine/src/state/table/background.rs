@@ -63,7 +63,7 @@ pub(super) enum Event {
     /// The checkpoint's files exist: what the store hears from now on is not in them.
     Linked,
     /// All is durable. The last event.
-    Through(Vec<CheckpointFile>, Phases),
+    Through(Vec<CheckpointFile>, Box<Phases>),
     /// It failed. The last event.
     Failed(Error),
 }
@@ -104,7 +104,7 @@ impl Background {
         let settled =
             taken.and_then(|taken| if taken { settle(&*store, &folder, work, keep, &mut phases) } else { Ok(None) });
         match settled {
-            Ok(Some(files)) => tell(Event::Through(files, phases)),
+            Ok(Some(files)) => tell(Event::Through(files, Box::new(phases))),
             Ok(None) => {}
             Err(error) => tell(Event::Failed(error)),
         }

@@ -31,7 +31,7 @@ pub struct Taken {
     /// Its files.
     pub files: Vec<CheckpointFile>,
     /// What it took.
-    pub phases: Phases,
+    pub phases: Box<Phases>,
 }
 
 /// Where a checkpoint stands.
@@ -75,11 +75,14 @@ impl<R: Row> Table<R> {
     pub fn advance(&mut self) -> Result<Advance, Error> {
         let Some(under_way) = &mut self.under_way else { return Ok(Advance::Idle) };
         under_way.hear()?;
-        let clock = Stopwatch::start();
-        let more = self.work_off()?;
-        self.held(clock);
-        if more {
-            return Ok(Advance::More);
+        // A look that finds nothing to do holds nobody.
+        if self.has_work() {
+            let clock = Stopwatch::start();
+            let more = self.work_off()?;
+            self.held(clock);
+            if more {
+                return Ok(Advance::More);
+            }
         }
         let through = self.under_way.take_if(|under_way| under_way.is_through());
         Ok(through.map_or(Advance::Waiting, |under_way| Advance::Through(under_way.taken())))
@@ -129,14 +132,20 @@ impl<R: Row> Table<R> {
         }
     }
 
+    /// Whether there is anything to do here before the thread tells more.
+    fn has_work(&self) -> bool {
+        self.under_way.as_ref().is_some_and(|under_way| match under_way.linked {
+            true => !under_way.parked.is_empty(),
+            false => under_way.orders.is_some() && under_way.flying_bytes <= self.beside_max,
+        })
+    }
+
     /// Does what can be done here at once, a slice of it. Returns whether there is more.
     fn work_off(&mut self) -> Result<bool, Error> {
-        let Some(under_way) = &mut self.under_way else { return Ok(false) };
+        let works = self.has_work();
+        let Some(under_way) = self.under_way.as_mut().filter(|_| works) else { return Ok(false) };
         if under_way.linked {
             return under_way.unpark(&*self.store);
-        }
-        if under_way.orders.is_none() || under_way.flying_bytes > self.beside_max {
-            return Ok(false);
         }
         let clock = Stopwatch::start();
         let (mut rows, mut bytes) = (0, 0);
@@ -279,7 +288,7 @@ impl UnderWay {
     }
 
     fn taken(mut self) -> Taken {
-        Taken { files: self.files.take().unwrap_or_default(), phases: self.phases }
+        Taken { files: self.files.take().unwrap_or_default(), phases: Box::new(self.phases) }
     }
 
     fn send(&mut self, order: Order, bytes: usize) {
@@ -320,9 +329,7 @@ impl UnderWay {
 
     /// Writes some of what was parked. Returns whether there is more.
     fn unpark(&mut self, store: &dyn ByteStore) -> Result<bool, Error> {
-        if !self.parked.is_empty() {
-            store.write(&self.parked.take(SLICE_BYTES))?;
-        }
+        store.write(&self.parked.take(SLICE_BYTES))?;
         Ok(!self.parked.is_empty())
     }
 
