@@ -207,7 +207,7 @@ pub(crate) fn follow(job: &Job, watch: &Watch, input: &Input, member: &Member) -
         return finished(Ended::Stopped, false);
     };
     watch.enter(Phase::Running);
-    let (outputs, heard) = (open_in(job.data_dir.clone()), crate::run::heard(watch, Signal::default()));
+    let (outputs, heard) = (open_in(job.data_dir.clone(), generation), crate::run::heard(watch, Signal::default()));
     let parts = parts(job, input, outputs, (ledger, generation), heard, mesh.processes());
     let ended = engine::flow::run_on(mesh, settings, start, move |flow| assemble(flow, &parts))?;
     gathered.leave();

@@ -6,7 +6,7 @@
 //!
 //! A job lives and dies as a whole: who has lost another ends at once, and whoever watches starts all of them anew, as
 //! the next generation. Not owned here: that watching, and the fence that keeps an older generation from writing (the
-//! ledger).
+//! ledger, and whoever writes files).
 //!
 //! What is said after the handshake is neither encrypted nor signed: run it on loopback or a private network.
 
