@@ -189,15 +189,13 @@ fn lead(job: &config::Job, watch: &Watch, input: &Input, member: Option<&Member>
     let ledger = job.data_dir.join(LEDGER);
     let store = Arc::new(Mutex::new(SqliteStore::open(&ledger)?));
     let settings = settings(job, watch, input, fingerprint, repository, store.clone(), member);
+    let leader = member.map(|member| member.lead(job, watch, input)).transpose()?;
     let (start, generation) = start(&settings, &store, &ledger)?;
     Fence::raise(&job.data_dir.join(FENCE), generation)?;
     watch.generation.store(generation, Ordering::Relaxed);
     let passed_over = start.restore.passed_over.iter().map(|(id, error)| format!("snapshot {id}: {error}")).collect();
     let was_complete = start.is_complete();
-    let met = match member {
-        None => Met::Alone,
-        Some(member) => member.lead(job, watch, input, generation, &start)?,
-    };
+    let met = leader.map_or(Ok(Met::Alone), |leader| member::gather(leader, generation, &start))?;
     let mut known = totals_of(&start);
     let (ended, open_responses) = if let Met::Stopped = met {
         (Ended::Stopped, 0)

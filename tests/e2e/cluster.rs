@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const PLAN: Plan = Plan { seed: 61, orgs: 3, users: 12, days: 4 };
 const SNAPSHOT_EVERY: [&str; 2] = ["--snapshot-every", "30ms"];
@@ -186,6 +186,24 @@ fn a_first_process_that_stands_still_is_noticed_and_replaced() {
     assert!(ended.stderr.contains("process 0 gave no sign of life"), "{}", ended.stderr);
     assert!(ended.stderr.contains("(cause unresponsive, 1 in a row)"), "{}", ended.stderr);
     assert_same(&job.data_dir, &ended.totals(), "after the first process stood still");
+}
+
+/// Each file of the snapshot takes a while, and all of them take longer than one process waits for another.
+#[test]
+fn a_snapshot_that_takes_long_to_fetch_is_waited_for() {
+    let place = Place::new();
+    let file = place.write("quick.toml", "[cluster]\nstart_timeout = \"1s\"\n");
+    let job = job(&place, 2).with(&["--config", &file.display().to_string()]);
+    let mut running = job.start();
+    running.running_until("some snapshots", || newest(&job.data_dir) >= 3);
+    assert!(running.kill(), "over too soon");
+    until("its processes are gone", || children(&job.data_dir).is_empty());
+    let slow = job.clone().env("FAILPOINTS", "objects.download=sleep(100)");
+    let since = Instant::now();
+    let ended = slow.end().done();
+    assert!(since.elapsed() > 3 * Duration::from_secs(1), "there was nothing to wait for");
+    assert!(!ended.stderr.contains("started anew"), "{}", ended.stderr);
+    assert_same(&job.data_dir, &ended.totals(), "after a slow start");
 }
 
 #[test]
