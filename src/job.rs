@@ -1,7 +1,7 @@
 //! The job's dataflow, read top to bottom: from sources to responses. Owned here: which stream goes where, and how
 //! memory is shared out. What each operator does stands in `operators`.
 
-use connectors::file::{Length, OrderedFile};
+use connectors::file::{Fence, Length, OrderedFile};
 use connectors::sqlite::SqliteStore;
 use engine::error::Error;
 use engine::flow::{Flow, Read, Stream};
@@ -183,10 +183,15 @@ fn decided(decision: Decision) -> Option<Line> {
     Some(Line { at: anomaly.at, file: DECISIONS.to_owned(), order, class: CLASS_DECISION, body })
 }
 
-/// Output files in a folder, each cut back to what is kept of it.
-pub fn open_in(folder: PathBuf) -> Arc<OpenAppend> {
+/// File of the fence around output files, in their folder.
+pub const FENCE: &str = "fence";
+
+/// Output files in a folder, each cut back to what is kept of it and written by `generation`, for which the fence has been
+/// raised.
+pub fn open_in(folder: PathBuf, generation: u64) -> Arc<OpenAppend> {
     Arc::new(move |file, Written { bytes, lines }| {
-        let file = OrderedFile::open(&folder.join(file), Length { bytes, lines })?;
+        let fence = Fence::at(&folder.join(FENCE), generation)?;
+        let file = OrderedFile::open(&folder.join(file), Length { bytes, lines }, fence)?;
         Ok(Box::new(file) as Box<dyn Append>)
     })
 }
