@@ -131,6 +131,22 @@ pub const HIGH_DAYS_MAX: u8 = 3;
 /// An org that has taught enough does not learn from users who are younger than this: a flood of new ones moves nothing.
 pub const USER_NEW: Span = Span::from_days(3);
 
+/// Most entities remembered per user that were read within the last hour: one a second and some, about 25 KB. A bar is
+/// rarely a fifth of it.
+pub const READS_MAX: usize = 4_096;
+
+/// Ten-minute parts of an hour in which somebody reads who copies steadily. Who opens what a search found does not.
+pub const SCRAPING_PARTS: usize = 4;
+
+/// Users of an org who went down to one version before it counts as taken back: the first few are told of.
+pub const ROLLBACK_USERS: usize = 3;
+
+/// How long a version counts as taken back. A staged rollback is over by then.
+pub const ROLLBACK_LASTS: Span = Span::from_days(28);
+
+/// Most versions per org that users are known to have gone down to.
+pub const ROLLBACKS_MAX: usize = 64;
+
 /// A case closes after this long without evidence.
 pub const CASE_QUIET: Span = Span::from_hours(1);
 

@@ -68,7 +68,7 @@ impl KnownMarks {
     /// All of them by kind and print, for people.
     pub fn view(&self, now: Micros) -> Value {
         let view = |mark: &KnownMark| {
-            let kind = ["tls", "client", "network"].get(usize::from(mark.kind)).copied().unwrap_or("unknown");
+            let kind = ["tls", "client", "network", "agent"].get(usize::from(mark.kind)).copied().unwrap_or("unknown");
             let today = day(now);
             let known = mark.days >= MARK_DAYS && !forgotten(mark, today);
             let last_day_us = u64::from(mark.last_day) * Span::from_days(1).0;

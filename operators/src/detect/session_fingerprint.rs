@@ -223,7 +223,7 @@ impl Stamp {
 const SECOND: u64 = 1_000_000;
 
 /// Whether the order of two stamps can be told: within one second it cannot if either was rounded down to it.
-fn order_known(earlier: Micros, later: Micros) -> bool {
+pub fn order_known(earlier: Micros, later: Micros) -> bool {
     earlier.secs() != later.secs() || !(earlier.0.is_multiple_of(SECOND) || later.0.is_multiple_of(SECOND))
 }
 

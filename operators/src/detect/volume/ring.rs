@@ -5,7 +5,7 @@ use super::super::client::Print;
 use crate::limits::{RING_MAX, RING_MINUTES, WINDOW_MINUTES};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The counts, in the order of minutes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,6 +77,14 @@ impl Ring {
             TRUSTED => (counted, trusted + u64::from(slot.count)),
             _ => (counted + u64::from(slot.count), trusted),
         })
+    }
+
+    /// In how many of the six parts of the window that starts with `start` anything counted that did not come from a
+    /// trusted network.
+    pub fn parts(&self, start: u32) -> usize {
+        let window = start..start + WINDOW_MINUTES;
+        let within = self.0.iter().filter(|slot| slot.source != TRUSTED && window.contains(&slot.minute));
+        within.map(|slot| (slot.minute - start) / (WINDOW_MINUTES / 6)).collect::<BTreeSet<u32>>().len()
     }
 
     /// All counts by minute.
