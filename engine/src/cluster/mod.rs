@@ -247,7 +247,7 @@ impl Gathered {
                     Ok((stream, ..)) => break stream,
                     Err(refusal) => refusal,
                 };
-                if self.links.left() {
+                if self.links.left() || refusal.proved && self.first_leaves() {
                     return Ok(None);
                 }
                 let missing = format!("process {lower} at {}: {}", self.membership.hosts[lower], refusal.why);
@@ -286,6 +286,18 @@ impl Gathered {
             }
         }
         self.links.leave();
+    }
+
+    /// Whether the first process leaves in order: its goodbye may come a little after somebody has hung up.
+    fn first_leaves(&self) -> bool {
+        let waiting = Stopwatch::start();
+        while !self.links.left() {
+            if self.links.check().is_err() || waiting.elapsed() > self.membership.peer_timeout {
+                return false;
+            }
+            pause(LOOK);
+        }
+        true
     }
 
     fn missing_links(&self) -> Option<String> {
