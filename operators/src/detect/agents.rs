@@ -1,5 +1,6 @@
 //! The texts of a user's agents, for `previous_ua`, and what each claims, for rules and marks. Owned here: how a text is
-//! kept small and which are kept. An event carries only its agent's hash, so a text is read from the line when it is new.
+//! kept small and which are kept. An event carries only its agent's hash, so a text is read from the line, and parsed,
+//! when it is new to its user, and then never again.
 
 use super::client::Print;
 use super::user_agent_parser::Claim;
@@ -52,23 +53,21 @@ impl Agents {
         self.0.iter().any(|agent| agent.print == print)
     }
 
-    /// Adds an agent by its text and what it claims. When full, those that `needed` does not name make room; if all are needed the new one
-    /// is not kept, and its text reads as empty.
+    /// Adds an agent by its text and what it claims. When full, those make room that `needed` does not name, which are
+    /// never as many as fit.
     pub fn add(&mut self, print: Print, text: &str, claim: Claim, needed: impl Fn(Print) -> bool) {
         if self.0.len() >= AGENTS_MAX {
             self.0.retain(|agent| needed(agent.print));
         }
-        if self.0.len() < AGENTS_MAX {
-            self.0.push(Agent { print, claim, packed: pack(text) });
-        }
+        self.0.push(Agent { print, claim, packed: pack(text) });
     }
 
-    /// The text of an agent, cut to [`AGENT_BYTES_MAX`]; empty if it is not kept.
+    /// The text of an agent, cut to [`AGENT_BYTES_MAX`]; empty if there is none.
     pub fn text(&self, print: Print) -> String {
         self.0.iter().find(|agent| agent.print == print).map_or_else(String::new, |agent| unpack(&agent.packed))
     }
 
-    /// What an agent claims; nothing if it is not kept.
+    /// What an agent claims; nothing if there is none.
     pub fn claim(&self, print: Print) -> Claim {
         self.0.iter().find(|agent| agent.print == print).map_or(Claim::default(), |agent| agent.claim)
     }

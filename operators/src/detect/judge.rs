@@ -65,14 +65,14 @@ impl Judge<'_> {
         self.remember_agent();
         let signals = self.signals();
         let odd = !signals.is_empty();
-        let trusted = self.is_trusted();
-        if odd && trusted {
+        let suppressed = odd && self.is_trusted();
+        if suppressed {
             self.count(Total::SuppressedTrusted, 1);
         } else if odd {
             self.raise(&signals);
         }
         self.learn_volumes();
-        if (trusted || !odd) && !self.is_in_case() && !self.is_anonymous() {
+        if (suppressed || !odd) && !self.is_in_case() && !self.is_anonymous() {
             self.learn_marks();
             self.learn_admin();
             self.learn_whereabouts();
@@ -218,13 +218,19 @@ impl Judge<'_> {
         self.state.cases.as_ref().is_some_and(|cases| cases.touch(session))
     }
 
-    /// Counts the day for the event's marks, unless somebody else may be behind it.
+    /// Counts the day for the event's marks, unless somebody else may be behind it. What an upgrade changed is as well
+    /// known as what it was before.
     fn learn_marks(&mut self) {
         let public = self.event.ip.is_some_and(is_public);
         if !public || !self.is_own() {
             return;
         }
         let today = day(self.event.time);
+        let session = self.session().and_then(|id| self.state.sessions.get(id));
+        if let Some((from, to)) = session.and_then(|session| session.holders.upgraded(self.event.time)) {
+            let evicted = self.state.marks.inherit(MarkKind::Tls, from, to, today);
+            self.count(Total::MarksEvicted, u64::from(evicted));
+        }
         for (kind, print) in self.marks().chain(self.agent_mark()) {
             let evicted = self.state.marks.learn(kind, print, today);
             self.count(Total::MarksEvicted, u64::from(evicted));

@@ -31,9 +31,6 @@ impl By {
 
 /// What contradicts the claim, if anything does; `is_tool` says that the TLS fingerprint is a tool's.
 pub fn check(claimed: Software, measured: Software, is_tool: bool) -> Option<By> {
-    match () {
-        () if claimed.is_contradicted_by(measured) => Some(By::Measured),
-        () if is_tool && claimed.is_for_people() => Some(By::Tls),
-        () => None,
-    }
+    let by_measured = claimed.is_contradicted_by(measured).then_some(By::Measured);
+    by_measured.or((is_tool && claimed.is_for_people()).then_some(By::Tls))
 }

@@ -12,11 +12,7 @@ use crate::model::software::Software;
 
 /// What tells that a script is behind it, if anything does.
 pub fn check(measured: Software, is_tool: bool) -> Option<By> {
-    match () {
-        () if measured.is_automation() => Some(By::Measured),
-        () if is_tool => Some(By::Tls),
-        () => None,
-    }
+    measured.is_automation().then_some(By::Measured).or(is_tool.then_some(By::Tls))
 }
 
 /// The client and the system that were detected, empty where they were not.

@@ -51,31 +51,22 @@ pub fn tool(scene: &Scene<'_>, by: By) -> String {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reads(#[serde(with = "super::short")] Vec<Read>);
 
-/// An entity, and the minute in which it counted, less what is too long ago to be told apart.
+/// An entity, and the minute in which it counted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Read {
     entity: Print,
-    minute: u16,
-}
-
-impl Read {
-    /// Minutes between the two, whichever is first. A row is forgotten long before a month and a half have passed.
-    fn apart(self, minute: u16) -> u16 {
-        let ahead = minute.wrapping_sub(self.minute);
-        ahead.min(ahead.wrapping_neg())
-    }
+    minute: u32,
 }
 
 impl Reads {
     /// Takes up that an entity is read in a minute. Whether it counts.
     pub fn take(&mut self, entity: Print, minute: u32) -> bool {
-        let minute = minute as u16;
-        let within = |read: &Read| u32::from(read.apart(minute)) < WINDOW_MINUTES;
+        let within = |read: &Read| read.minute.abs_diff(minute) < WINDOW_MINUTES;
         if self.0.iter().any(|read| read.entity == entity && within(read)) {
             return false;
         }
         // A late one forgets nothing: what counted after it is newer than its hour, and may be needed yet.
-        if self.0.last().is_none_or(|newest| newest.apart(minute) == minute.wrapping_sub(newest.minute)) {
+        if self.0.last().is_none_or(|last| last.minute <= minute) {
             self.0.retain(within);
         }
         if self.0.len() >= READS_MAX {
@@ -101,16 +92,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entity_counts_once_an_hour_also_where_minutes_wrap() {
-        for start in [100_000, 65_530u32] {
-            let mut reads = Reads::default();
-            let mut taken = |entity, after: u32| reads.take(Print(entity), start + after);
-            assert!(taken(1, 0) && taken(2, 10));
-            assert!(!taken(1, 59) && !taken(1, 10));
-            assert!(taken(1, 60) && !taken(2, 69));
-            // Late ones: as far before as after.
-            assert!(!taken(1, 1) && taken(3, 0) && !taken(3, 59));
-        }
+    fn an_entity_counts_once_an_hour() {
+        let mut reads = Reads::default();
+        let mut taken = |entity, minute| reads.take(Print(entity), minute);
+        assert!(taken(1, 100) && taken(2, 110));
+        assert!(!taken(1, 159) && !taken(1, 110));
+        assert!(taken(1, 160) && !taken(2, 169));
+        // Late ones: as far before as after.
+        assert!(!taken(1, 101) && taken(3, 100) && !taken(3, 159));
     }
 
     #[test]

@@ -3,11 +3,14 @@
 //! real client makes. Not owned here: what is kept of a claim per user (`agents`), and what follows from it.
 //!
 //! Parsing is a pure function of the text. Built once per process: 40 ms and 10 MB. An agent takes 3 µs, one of a
-//! kilobyte 15, as measured on one core; no more than reading its text from the line, so nothing is cached.
+//! kilobyte 15, as measured on one core: as much as reading its text from the line. Both are done once per user and agent.
+
+mod regexes;
 
 use super::client::Print;
 use crate::model::software::{Nature, Os, Program, Software};
 use engine::key;
+use regexes::{AGENTS, SYSTEMS, entries};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -164,12 +167,15 @@ fn slack(text: &str) -> Option<(Program, Version)> {
         return Some((Program::SlackAndroid, version));
     }
     let version = after("Slack_SSB/").or_else(|| after("Slack/"))?;
-    let program = match () {
-        () if has(&["Android"]) => Program::SlackAndroid,
-        () if has(&["iPhone", "iPad", "iOS"]) => Program::SlackIos,
+    let program = if has(&["Android"]) {
+        Program::SlackAndroid
+    } else if has(&["iPhone", "iPad", "iOS"]) {
+        Program::SlackIos
+    } else if has(&["CFNetwork/"]) {
         // The networking of Apple's systems, which does not say on which of them.
-        () if has(&["CFNetwork/"]) => Program::WebView,
-        () => Program::SlackDesktop,
+        Program::WebView
+    } else {
+        Program::SlackDesktop
     };
     Some((program, version))
 }
@@ -204,51 +210,6 @@ fn is_implausible(text: &str, program: Program, version: Version) -> bool {
     let bare = matches!(text.trim(), "Mozilla/5.0" | "Mozilla/4.0" | "Mozilla");
     let for_people = matches!(program.nature(), Nature::Native | Nature::Browser);
     bare || for_people && (two_systems || never_made || too_new || ancient)
-}
-
-const AGENTS: &str = "user_agent_parsers:";
-const SYSTEMS: &str = "os_parsers:";
-
-/// A regex of the file, and what stands with it.
-#[derive(Debug)]
-struct Entry<'a> {
-    section: &'a str,
-    line: usize,
-    regex: String,
-    values: Vec<(&'a str, String)>,
-}
-
-impl Entry<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.values.iter().find(|(other, _)| *other == key).map(|(_, value)| value.as_str())
-    }
-}
-
-/// The entries of a file that has the one form of YAML which uap-core's has: sections, in them lists of maps that begin
-/// with `regex`, and values in single quotes.
-fn entries(text: &str) -> Result<Vec<Entry<'_>>, String> {
-    let (mut entries, mut section): (Vec<Entry<'_>>, &str) = (Vec::new(), "");
-    for (index, line) in text.lines().enumerate() {
-        let number = index + 1;
-        let content = line.trim();
-        if content.is_empty() || content.starts_with('#') {
-            continue;
-        }
-        if !line.starts_with(' ') {
-            section = content;
-            continue;
-        }
-        let (key, value) = content.split_once(": ").ok_or_else(|| format!("line {number}: not `key: 'value'`"))?;
-        let value = value.trim().strip_prefix('\'').and_then(|value| value.strip_suffix('\''));
-        let value = value.ok_or_else(|| format!("line {number}: a value that is not in single quotes"))?;
-        let value = value.replace("''", "'");
-        match (key, entries.last_mut()) {
-            ("- regex", _) => entries.push(Entry { section, line: number, regex: value, values: Vec::new() }),
-            (key, Some(entry)) if !key.starts_with('-') => entry.values.push((key, value)),
-            _ => return Err(format!("line {number}: `{key}` where a list begins with `- regex`")),
-        }
-    }
-    Ok(entries)
 }
 
 #[cfg(test)]

@@ -191,7 +191,7 @@ impl Volume {
     }
 
     /// In how many of a window's six parts anything counted that did not come from a trusted network.
-    pub fn parts(&self, window: &Excess) -> usize {
+    pub fn parts(&self, window: &Excess) -> u32 {
         self.ring.parts((window.start.0 / MINUTE.0) as u32)
     }
 

@@ -2,7 +2,6 @@
 //! names they go by, and when what was measured contradicts a claim. What is not known contradicts nothing.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// A program that talks to the server, or the kind of it.
@@ -134,9 +133,16 @@ impl From<u8> for Os {
 /// A name in small letters and what it is on a line, in the order of their bytes.
 const NAMES: &str = include_str!("software.txt");
 
-static BY_NAME: LazyLock<BTreeMap<&str, Program>> = LazyLock::new(|| {
+static BY_NAME: LazyLock<Vec<(&str, Program)>> = LazyLock::new(|| {
     NAMES.lines().filter_map(|line| line.split_once(" = ")).map(|(name, of)| (name, word(of))).collect()
 });
+
+/// The program of a name in letters of any case. Asked for every event, so nothing is allocated.
+fn known(name: &str) -> Option<Program> {
+    let small = || name.bytes().map(|byte| byte.to_ascii_lowercase());
+    let place = BY_NAME.binary_search_by(|(other, _)| other.bytes().cmp(small())).ok()?;
+    Some(BY_NAME[place].1)
+}
 
 fn word(word: &str) -> Program {
     match word {
@@ -161,12 +167,10 @@ fn word(word: &str) -> Program {
 impl Program {
     /// The program of a name, in letters of any case and with or without a version behind it.
     pub fn named(name: &str) -> Program {
-        let lower = name.trim().to_ascii_lowercase();
-        let versioned = lower
-            .find('/')
-            .or_else(|| lower.find(' ').filter(|at| lower[at + 1..].starts_with(|c: char| c.is_ascii_digit())));
-        let known = |name: &str| BY_NAME.get(name).copied();
-        known(&lower).or_else(|| known(&lower[..versioned?])).unwrap_or_default()
+        let name = name.trim();
+        let is_version = |at: &usize| name[at + 1..].starts_with(|c: char| c.is_ascii_digit());
+        let versioned = name.find('/').or_else(|| name.find(' ').filter(is_version));
+        known(name).or_else(|| known(&name[..versioned?])).unwrap_or_default()
     }
 
     /// What kind of program it is.
