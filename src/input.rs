@@ -14,6 +14,7 @@ use engine::source::{Partition, Timing};
 use engine::time::{Micros, Span};
 use operators::decode::control::{ControlProblem, in_force, line_count, parse_control_file, parse_tor_list};
 use operators::decode::networks::{About, Networks};
+use operators::detect::user_agent_parser::UserAgentParser;
 use operators::model::control::{ControlRecord, ControlValue};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -32,6 +33,8 @@ pub struct Input {
     pub control: Vec<ControlRecord>,
     /// Databases that say of an address what its event does not.
     pub networks: Arc<Networks>,
+    /// Reads user agents.
+    pub agents: Arc<UserAgentParser>,
     /// Name and digest of what was read beside the activity.
     side: BTreeMap<String, String>,
 }
@@ -84,6 +87,7 @@ const INPUT: &str = "input ";
 const TERMS: &str = "source of ";
 const CONTROL: &str = "control ";
 const TOR_LIST: &str = "tor list ";
+const USER_AGENTS: &str = "user agents ";
 const fn database(about: About) -> &'static str {
     match about {
         About::Asn => "asn database ",
@@ -119,7 +123,9 @@ impl Input {
         let mut side = BTreeMap::new();
         let control = control(job, &mut side)?;
         let networks = Arc::new(networks(job, &mut side)?);
-        Ok(Input { files, control, networks, side })
+        let regexes = job.detect.user_agents.as_deref();
+        let agents = parser(regexes.map(|path| side_file(USER_AGENTS, path, 0, &mut side)).transpose()?)?;
+        Ok(Input { files, control, networks, agents, side })
     }
 
     /// Bytes of all files, zero if any of them may grow.
@@ -246,6 +252,16 @@ fn networks(job: &Job, side: &mut BTreeMap<String, String>) -> Result<Networks, 
 fn add_database(networks: &mut Networks, about: About, (path, content): SideFile) -> Result<(), Error> {
     networks.add(about, content).map_err(|why| {
         Error::Invalid(format!("cannot use {path} as {} in [networks]: {why}; name another database", about.name()))
+    })
+}
+
+/// What reads user agents: by the regexes of a file, or those that are shipped.
+fn parser(regexes: Option<SideFile>) -> Result<Arc<UserAgentParser>, Error> {
+    let Some((path, content)) = regexes else { return Ok(UserAgentParser::shipped()) };
+    let text = String::from_utf8(content).map_err(|_| "not UTF-8".to_owned());
+    let parser = text.and_then(|text| UserAgentParser::read(&text));
+    parser.map(Arc::new).map_err(|why| {
+        Error::Invalid(format!("cannot read user agents by {path}: {why}; it has to have the form of uap-core's file"))
     })
 }
 

@@ -1,8 +1,8 @@
 //! What a job has read, from the fingerprint in its snapshots, to be read once more. Owned here: that it is the same, also
 //! when it lies elsewhere now.
 
-use super::{CONTROL, INPUT, Input, InputFile, SideFile, TERMS, TOR_LIST, Terms, add_database, database};
-use super::{read_side, readable, records, side_mark};
+use super::{CONTROL, INPUT, Input, InputFile, SideFile, TERMS, TOR_LIST, Terms, USER_AGENTS};
+use super::{add_database, database, parser, read_side, readable, records, side_mark};
 use connectors::file::{FileIdentity, Sameness};
 use engine::error::Error;
 use engine::source::Timing;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub struct Moved {
     /// Files of activity.
     pub input: Vec<PathBuf>,
-    /// Files of control records, the list of Tor exits, and databases of networks.
+    /// Files of control records, the list of Tor exits, databases of networks, and regexes of user agents.
     pub control: Vec<PathBuf>,
 }
 
@@ -53,9 +53,14 @@ impl Input {
                 add_database(&mut networks, about, side(database(about), path, mark, &mut elsewhere)?.1)?;
             }
         }
+        let mut regexes = None;
+        for (path, mark) in named(fingerprint, USER_AGENTS) {
+            regexes = Some(side(USER_AGENTS, path, mark, &mut elsewhere)?.1);
+        }
         refuse_strangers("control", &elsewhere)?;
         let control = records(tor_list, control.into_values().collect())?;
-        Ok(Input { files, control, networks: Arc::new(networks), side: BTreeMap::new() })
+        let (networks, agents) = (Arc::new(networks), parser(regexes)?);
+        Ok(Input { files, control, networks, agents, side: BTreeMap::new() })
     }
 }
 

@@ -159,7 +159,7 @@ fn what_is_known_beforehand_holds_for_the_last_record_wherever_it_is() {
         for workers in [1, 2] {
             let folder = scratch::folder();
             let known = vec![(start, b'a', 9), (last.minus(day), b'b', 0), (last.plus(day), b'b', 5)];
-            complete(folder.path(), &[lines.clone()], &Variant { workers, known, ..Variant::default() });
+            complete(folder.path(), std::slice::from_ref(&lines), &Variant { workers, known, ..Variant::default() });
             assert!(output(folder.path()).0.contains("b1 i2 1 > 0"), "{lines:?}, {workers} workers");
         }
     }
