@@ -1,6 +1,8 @@
-//! The job's dataflow, read top to bottom: from sources to responses. Owned here: which stream goes where, and how
-//! memory is shared out. What each operator does stands in `operators`.
+//! The job's dataflow, read top to bottom: from sources to responses. Owned here: what of a job's settings it takes,
+//! which stream goes where, and how memory is shared out. What each operator does stands in `operators`.
 
+use crate::input;
+use config::ImportedAnomalies;
 use connectors::file::{Fence, Length, OrderedFile};
 use connectors::sqlite::SqliteStore;
 use engine::error::Error;
@@ -15,6 +17,7 @@ use operators::baseline::distribution::distribution;
 use operators::baseline::histograms::Histograms;
 use operators::baseline::rollbacks::Rollbacks;
 use operators::baseline::thresholds::Thresholds;
+use operators::baseline::{Metric, VolumeRule, VolumeRules};
 use operators::decide::{Decide, DecideRecord, decision_line};
 use operators::decode::networks::Networks;
 use operators::decode::source::{DEAD_LETTER, LATE, PartitionDecoder, late_applied};
@@ -74,6 +77,50 @@ pub struct Parts {
     pub ledger: (PathBuf, u64),
     /// Hears what became of each batch of the sink.
     pub issued: Arc<dyn Fn(&Issued) + Send + Sync>,
+}
+
+/// How the bars of volume rules are made, as the job sets them.
+pub(crate) fn volume_rules(detect: &config::Detect) -> VolumeRules {
+    VolumeRules::new(|metric| {
+        let volume = match metric {
+            Metric::FileDownloads => &detect.excessive_downloads,
+            Metric::FileShares => &detect.excessive_file_shares,
+            Metric::ApiCalls => &detect.unexpected_api_call_volume,
+            Metric::Searches => &detect.search_volume,
+            Metric::MessageDeletions => &detect.unexpected_message_deletion,
+            Metric::DistinctReads => &detect.unexpected_scraping,
+        };
+        VolumeRule::new(volume.floor, volume.margin, volume.prior)
+    })
+}
+
+/// What the dataflow of a job is assembled from, but for where its results go.
+pub(crate) fn parts(
+    job: &config::Job,
+    input: &input::Input,
+    outputs: Arc<OpenAppend>,
+    ledger: (PathBuf, u64),
+    issued: Arc<dyn Fn(&Issued) + Send + Sync>,
+    processes: usize,
+) -> Parts {
+    let memory = usize::try_from(job.state_memory_bytes).unwrap_or(usize::MAX);
+    Parts {
+        names: input.names(),
+        sources: input.orgs(),
+        control: input.control.clone(),
+        networks: input.networks.clone(),
+        detection: DetectSettings {
+            respond_to_imported: job.imported_anomalies == ImportedAnomalies::Respond,
+            volumes: volume_rules(&job.detect),
+            agents: input.agents.clone(),
+        },
+        shadow: job.shadow,
+        rows_memory: (memory / 2).saturating_mul(processes),
+        rocks: RocksStores::new(memory / 2),
+        outputs,
+        ledger,
+        issued,
+    }
 }
 
 /// Assembles the job on one worker.

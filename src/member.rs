@@ -5,8 +5,8 @@
 use crate::cli::tell;
 use crate::execute::Signal;
 use crate::input::Input;
-use crate::job::{assemble, open_in};
-use crate::run::{Finished, LEDGER, Met, Phase, Totals, Watch, parts, repository, settings};
+use crate::job::{assemble, open_in, parts};
+use crate::run::{Finished, LEDGER, Met, Phase, Totals, Watch, repository, settings};
 use config::{Job, KeyOrigin};
 use connectors::sqlite::SqliteStore;
 use engine::cluster::{Leader, Membership, Nonces, Secret, run_id};

@@ -10,8 +10,8 @@ pub(crate) mod record;
 pub use difference::{Difference, Field, Kind};
 
 use crate::input::{Input, Moved};
-use crate::job::{FENCE, Parts, assemble, open_in};
-use crate::run::{Phase, SNAPSHOTS, STATE, Watch, parts};
+use crate::job::{FENCE, Parts, assemble, open_in, parts};
+use crate::run::{Phase, SNAPSHOTS, STATE, Watch};
 use connectors::file::Fence;
 use connectors::sqlite::SqliteStore;
 use engine::clock::Clock;

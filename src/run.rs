@@ -6,9 +6,8 @@
 use crate::execute::{Executor, Signal};
 use crate::input::{Input, ListChange};
 use crate::inspect::running::Note;
-use crate::job::{DECIDE, DETECT, FENCE, Parts, WRITER, assemble, open_in};
+use crate::job::{DECIDE, DETECT, FENCE, WRITER, assemble, open_in, parts, volume_rules};
 use crate::member::{self, Member};
-use config::ImportedAnomalies;
 use connectors::file::Fence;
 use connectors::sqlite::SqliteStore;
 use engine::clock::{Clock, Stopwatch};
@@ -21,14 +20,13 @@ use engine::ledger::{Issued, Ledger};
 use engine::metrics::Status;
 use engine::snapshot::objects::Objects;
 use engine::snapshot::repository::Repository;
-use engine::state::rocks::RocksStores;
 use engine::time::Micros;
-use engine::writer::{OpenAppend, Writer};
-use operators::baseline::{Metric, VolumeRule, VolumeRules};
+use engine::writer::Writer;
+use operators::baseline::VolumeRules;
 use operators::decide::Decide;
 use operators::decode::RejectReason;
 use operators::decode::source::{CLASS_TOO_LATE, class_of};
-use operators::detect::{Detect, DetectSettings};
+use operators::detect::Detect;
 use operators::model::decision::Outcome;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -431,50 +429,6 @@ pub(crate) fn heard(watch: &Watch, signal: Signal) -> Arc<dyn Fn(&Issued) + Send
         responses.differing.fetch_add(issued.differing.len() as u64, Ordering::Relaxed);
         signal.wake();
     })
-}
-
-/// How the bars of volume rules are made, as the job sets them.
-pub(crate) fn volume_rules(detect: &config::Detect) -> VolumeRules {
-    VolumeRules::new(|metric| {
-        let volume = match metric {
-            Metric::FileDownloads => &detect.excessive_downloads,
-            Metric::FileShares => &detect.excessive_file_shares,
-            Metric::ApiCalls => &detect.unexpected_api_call_volume,
-            Metric::Searches => &detect.search_volume,
-            Metric::MessageDeletions => &detect.unexpected_message_deletion,
-            Metric::DistinctReads => &detect.unexpected_scraping,
-        };
-        VolumeRule::new(volume.floor, volume.margin, volume.prior)
-    })
-}
-
-/// What the dataflow of a job is assembled from, but for where its results go.
-pub(crate) fn parts(
-    job: &config::Job,
-    input: &Input,
-    outputs: Arc<OpenAppend>,
-    ledger: (PathBuf, u64),
-    issued: Arc<dyn Fn(&Issued) + Send + Sync>,
-    processes: usize,
-) -> Parts {
-    let memory = usize::try_from(job.state_memory_bytes).unwrap_or(usize::MAX);
-    Parts {
-        names: input.names(),
-        sources: input.orgs(),
-        control: input.control.clone(),
-        networks: input.networks.clone(),
-        detection: DetectSettings {
-            respond_to_imported: job.imported_anomalies == ImportedAnomalies::Respond,
-            volumes: volume_rules(&job.detect),
-            agents: input.agents.clone(),
-        },
-        shadow: job.shadow,
-        rows_memory: (memory / 2).saturating_mul(processes),
-        rocks: RocksStores::new(memory / 2),
-        outputs,
-        ledger,
-        issued,
-    }
 }
 
 /// Waits until no response is open, the time for that is over, the executor has ended, or the job is told to stop.
