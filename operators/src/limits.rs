@@ -151,7 +151,7 @@ pub const ROLLBACKS_MAX: usize = 64;
 /// A case closes after this long without evidence.
 pub const CASE_QUIET: Span = Span::from_hours(1);
 
-/// Most open cases per user or app: every remembered session with two reasons. Of more, the quietest is closed early.
+/// Most open cases of one reason per user or app: twice the remembered sessions. Of more, the quietest is closed early.
 pub const CASES_MAX: usize = 2 * SESSIONS_MAX;
 
 /// A user, app or org member without an event for this long is forgotten: a week more than what thresholds rest on.

@@ -36,7 +36,7 @@ pub struct Case {
     pub place: Place,
 }
 
-/// The cases of one user or app, at most [`CASES_MAX`].
+/// The cases of one user or app, at most [`CASES_MAX`] of each reason.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cases {
     open: Vec<Case>,
@@ -81,10 +81,12 @@ impl Cases {
         true
     }
 
-    /// Opens a case, and returns the one that had to go for room: the quietest.
+    /// Opens a case, and returns the one that had to go for room: the quietest of the same reason, so that no reason
+    /// closes another's cases.
     pub fn open(&mut self, case: Case) -> Option<Case> {
-        let full = self.open.len() >= CASES_MAX;
-        let quietest = self.open.iter().enumerate().min_by_key(|(place, case)| (case.quiet_since, *place));
+        let of_reason = || self.open.iter().enumerate().filter(|(_, other)| other.reason == case.reason);
+        let full = of_reason().count() >= CASES_MAX;
+        let quietest = of_reason().min_by_key(|(place, case)| (case.quiet_since, *place));
         let place = quietest.filter(|_| full).map(|(place, _)| place);
         let evicted = place.map(|place| self.open.remove(place));
         self.open.push(case);
@@ -96,9 +98,10 @@ impl Cases {
         self.open.iter().any(|case| case.reason == reason && matches(case.session))
     }
 
-    /// Whether any case is open that an event of this session may be part of: its own, or one without session.
-    pub fn touch(&self, session: Option<u64>) -> bool {
-        self.open.iter().any(|case| case.session.is_none() || case.session == session)
+    /// The reasons of the open cases that an event of this session may be part of: its own, or those without session.
+    pub fn touch(&self, session: Option<u64>) -> impl Iterator<Item = Reason> {
+        let open = self.open.iter().filter(move |case| case.session.is_none() || case.session == session);
+        open.map(|case| case.reason)
     }
 
     /// Whether none is open.

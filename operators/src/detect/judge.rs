@@ -1,6 +1,9 @@
 //! One event meets its user's state. Owned here: the order of things. Copies first; then every rule, always, so that all
 //! reasons of an event are in one anomaly and no rule's state falls behind; then what is raised; then what is learned.
 //!
+//! No rule changes what another finds: each learns by its own verdicts and cases alone ([`super::known`]). Only what
+//! decision asks, by which marks a user was known outside any case, hangs on all of them.
+//!
 //! A trusted network raises nothing, and what it would have raised is counted. It is learned from all the same, marks
 //! and counts: it is where the org's honest activity mostly comes from, and marks learned there tell the honest user
 //! apart elsewhere. An event by an app on a person's behalf is neither counted for the person nor compared within a
@@ -14,6 +17,7 @@ mod volumes;
 
 use super::cases::Case;
 use super::client::{Client, Print, is_public, network};
+use super::known::Asker;
 use super::marks::day;
 use super::recent::Noted;
 use super::record::{DetectOut, Late};
@@ -72,10 +76,8 @@ impl Judge<'_> {
             self.raise(&signals);
         }
         self.learn_volumes();
-        if (suppressed || !odd) && !self.is_in_case() && !self.is_anonymous() {
-            self.learn_marks();
-            self.learn_admin();
-            self.learn_whereabouts();
+        if !self.is_anonymous() {
+            self.learn(&signals);
         }
         self.state.cases.as_mut().and_then(|cases| cases.arm())
     }
@@ -164,6 +166,10 @@ impl Judge<'_> {
         self.few(&mut signals);
         signals.extend(self.admin_action());
         self.networks(&mut signals);
+        #[cfg(test)]
+        if let Some(edit) = self.settings.edit {
+            edit.apply(self.event, &mut signals);
+        }
         signals
     }
 
@@ -212,15 +218,36 @@ impl Judge<'_> {
         marks.into_iter().filter(|(_, print)| print.is_some())
     }
 
-    /// Whether the event may be part of an open case.
-    fn is_in_case(&self) -> bool {
-        let session = self.session();
-        self.state.cases.as_ref().is_some_and(|cases| cases.touch(session))
+    /// Takes up the event into the histories of those who have nothing against it.
+    fn learn(&mut self, signals: &[Signal]) {
+        let kept_from = self.kept_from(signals);
+        self.learn_marks(&kept_from);
+        if !kept_from.contains(&Asker::Rule(Reason::UnexpectedAdminAction)) {
+            self.learn_admin();
+        }
+        if !kept_from.contains(&Asker::Rule(Reason::IpAddress)) {
+            self.learn_whereabouts();
+        }
     }
 
-    /// Counts the day for the event's marks, unless somebody else may be behind it. What an upgrade changed is as well
-    /// known as what it was before.
-    fn learn_marks(&mut self) {
+    /// Who may not learn from the event, because somebody else may be behind it: a rule that found something in it
+    /// itself, unless the network is trusted, and one of whose reason there is a case that the event may be part of;
+    /// decision, if that holds for any reason.
+    fn kept_from(&self, signals: &[Signal]) -> Vec<Asker> {
+        let found = signals.iter().map(Signal::reason).filter(|_| !self.is_trusted());
+        let session = self.session();
+        let open = self.state.cases.iter().flat_map(|cases| cases.touch(session));
+        let against: Vec<Reason> = found.chain(open).collect();
+        let minds = |asker: &Asker| match asker {
+            Asker::Decision => !against.is_empty(),
+            Asker::Rule(Reason::UnexpectedAdminAction) if self.is_foreign() => true,
+            Asker::Rule(reason) => against.contains(reason),
+        };
+        Asker::ALL.into_iter().filter(minds).collect()
+    }
+
+    /// Counts the day for the event's marks. What an upgrade changed is as well known as what it was before.
+    fn learn_marks(&mut self, kept_from: &[Asker]) {
         let public = self.event.ip.is_some_and(is_public);
         if !public || !self.is_own() {
             return;
@@ -228,11 +255,11 @@ impl Judge<'_> {
         let today = day(self.event.time);
         let session = self.session().and_then(|id| self.state.sessions.get(id));
         if let Some((from, to)) = session.and_then(|session| session.holders.upgraded(self.event.time)) {
-            let evicted = self.state.marks.inherit(MarkKind::Tls, from, to, today);
+            let evicted = self.state.marks.inherit(MarkKind::Tls, from, to, today, kept_from);
             self.count(Total::MarksEvicted, u64::from(evicted));
         }
         for (kind, print) in self.marks().chain(self.agent_mark()) {
-            let evicted = self.state.marks.learn(kind, print, today);
+            let evicted = self.state.marks.learn(kind, print, today, kept_from);
             self.count(Total::MarksEvicted, u64::from(evicted));
         }
     }
@@ -322,7 +349,8 @@ impl Judge<'_> {
         };
         let session = self.session().and_then(|id| self.state.sessions.get(id));
         let today = day(event.time);
-        let known = |(kind, print)| Mark { kind, known: self.state.marks.knows(kind, print, today) };
+        let marks = self.state.marks.to(Asker::Decision);
+        let known = |(kind, print)| Mark { kind, known: marks.knows(kind, print, today) };
         Anomaly {
             id: Id::of("anomaly", &[org.as_bytes(), kind, user.as_bytes(), event.id()]),
             at: event.at,

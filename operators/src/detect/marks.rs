@@ -34,6 +34,7 @@ impl KnownMarks {
             if mark.last_day < today {
                 mark.days = if forgotten(mark, today) { 1 } else { mark.days.saturating_add(1) };
                 mark.last_day = today;
+                self.0.retain(|mark| !forgotten(mark, today));
             }
             return false;
         }
@@ -50,7 +51,7 @@ impl KnownMarks {
         let handed = KnownMark { print: to, ..old };
         let Some(place) = place_of(to) else { return self.place(kind, handed, today) };
         let new = &mut self.0[place];
-        if new.days < handed.days || forgotten(new, today) {
+        if counted(new) < counted(&handed) || forgotten(new, today) {
             *new = handed;
         }
         false
@@ -85,6 +86,15 @@ impl KnownMarks {
         self.0.iter().filter(|mark| mark.kind == kind as u8).any(|mark| self.knows(kind, mark.print, today))
     }
 
+    /// Whether nobody who asks could tell the two apart, now or ever: days beyond what establishes a mark say nothing.
+    pub fn serves_as(&self, other: &KnownMarks) -> bool {
+        let same = |mark: &KnownMark, other: &KnownMark| {
+            (mark.kind, mark.print, mark.last_day, counted(mark))
+                == (other.kind, other.print, other.last_day, counted(other))
+        };
+        self.0.len() == other.0.len() && self.0.iter().all(|mark| other.0.iter().any(|other| same(mark, other)))
+    }
+
     /// All of them by kind and print, for people.
     pub fn view(&self, now: Micros) -> Value {
         let view = |mark: &KnownMark| {
@@ -108,6 +118,11 @@ impl KnownMarks {
         let least = young.min_by_key(|(_, mark)| (mark.days, mark.last_day, mark.print)).map(|(index, _)| index);
         least.map(|index| self.0.remove(index)).is_some()
     }
+}
+
+/// The days of a mark, as far as they matter: those that establish it, and today.
+fn counted(mark: &KnownMark) -> u8 {
+    mark.days.min(MARK_DAYS + 1)
 }
 
 fn forgotten(mark: &KnownMark, today: u16) -> bool {

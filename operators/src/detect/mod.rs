@@ -14,6 +14,7 @@ pub mod excessive_malware_uploads;
 pub mod few;
 pub mod ip_address;
 pub mod judge;
+pub mod known;
 pub mod marks;
 pub mod potential_spam;
 pub mod prefixes;
@@ -64,6 +65,9 @@ pub struct DetectSettings {
     pub volumes: VolumeRules,
     /// Reads what user agents claim.
     pub agents: Arc<UserAgentParser>,
+    /// What a test changes about one rule.
+    #[cfg(test)]
+    pub(in crate::detect) edit: Option<tests::isolation::Edit>,
 }
 
 /// The totals of detection. Those of events are of the user's copy alone, so that each event counts once.

@@ -4,7 +4,7 @@
 use super::agents::Agents;
 use super::cases::Cases;
 use super::few::Counts;
-use super::marks::KnownMarks;
+use super::known::Known;
 use super::recent::RecentIds;
 use super::record::Standing;
 use super::sessions::Sessions;
@@ -37,7 +37,7 @@ pub struct UserState {
     /// Texts of their agents.
     pub agents: Agents,
     /// Marks that the user is known by.
-    pub marks: KnownMarks,
+    pub marks: Known,
     /// What volume rules count, if there was any of it.
     pub volumes: Option<Box<Volumes>>,
     /// Open cases, if there are any.
@@ -68,6 +68,7 @@ impl UserState {
     /// The row at a point of time, for people: lists by what names their items, so that two points can be compared.
     /// Of what is kept as a hash alone, the hash is shown.
     pub fn view(&self, now: Micros) -> Value {
+        let (marks, marks_by_rule) = self.marks.view(now);
         let exempt = Reason::ALL.iter().filter(|reason| self.is_exempt(**reason)).map(|reason| reason.code());
         json!({
             "first_seen_us": self.first_seen.map(|at| at.0),
@@ -76,7 +77,8 @@ impl UserState {
             "excluded_by_group": exempt.collect::<Vec<_>>(),
             "recent_ids": self.recent.count(),
             "sessions": self.sessions.view(&self.agents),
-            "marks": self.marks.view(now),
+            "marks": marks,
+            "marks_by_rule": marks_by_rule,
             "volumes": self.volumes.as_ref().map_or_else(|| json!({}), |volumes| volumes.view(now)),
             "few": self.few.as_ref().map_or_else(|| json!({}), |few| few.view(now)),
             "admin": self.admin.as_ref().map_or_else(|| json!({}), |admin| admin.view()),

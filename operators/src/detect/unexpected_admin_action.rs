@@ -6,7 +6,9 @@
 //! user was active on five earlier days.
 //!
 //! One clue alone is honest life: a night shift, a trip, a new laptop, a migration. So is an admin's first week. What
-//! raised something, or happened under a case, is not learned, so that a thief's actions do not become usual.
+//! raised this, or happened under a case of it, is not learned, nor what nothing vouches for: a network that is not
+//! known, with a client that is not known either or at a cloud provider's, once the user is known by another network.
+//! So a thief's days do not become usual, whatever other rules say of them.
 //!
 //! State only of users who take such actions or whom the directory calls admins: on how many days they were active in
 //! each hour, and on how many they took each kind of action, at most [`ADMIN_KINDS_MAX`]. Days are counted without

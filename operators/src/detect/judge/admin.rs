@@ -2,6 +2,7 @@
 
 use super::super::client::Print;
 use super::super::few::Count;
+use super::super::known::Asker;
 use super::super::record::Standing;
 use super::super::signal::Signal;
 use super::super::state::UserState;
@@ -11,6 +12,8 @@ use super::Judge;
 use crate::model::anomaly::MarkKind;
 use crate::model::event::Action;
 use crate::model::reason::Reason;
+
+const ASKER: Asker = Asker::Rule(Reason::UnexpectedAdminAction);
 
 impl Judge<'_> {
     /// Judges an administrative action.
@@ -58,6 +61,17 @@ impl Judge<'_> {
     fn is_strange(&self, of: impl Fn(MarkKind) -> bool) -> bool {
         let today = super::day(self.event.time);
         let mut marks = self.marks().filter(|(kind, _)| of(*kind)).peekable();
-        marks.peek().is_some() && !marks.any(|(kind, print)| self.state.marks.knows(kind, print, today))
+        marks.peek().is_some() && !marks.any(|(kind, print)| self.state.marks.to(ASKER).knows(kind, print, today))
+    }
+
+    /// Whether nothing vouches for where the event came from: outside trusted networks, one in which a user who is
+    /// known by another was not seen on enough days, with a client that is not known either, or at a cloud provider's.
+    pub(super) fn is_foreign(&self) -> bool {
+        let today = super::day(self.event.time);
+        let cloud = || self.event.asn.is_some_and(|asn| self.references.is_cloud(asn));
+        self.is_strange(|kind| kind == MarkKind::Network)
+            && self.state.marks.to(ASKER).knows_any(MarkKind::Network, today)
+            && (cloud() || self.is_strange(|kind| kind != MarkKind::Network))
+            && !self.is_trusted()
     }
 }

@@ -1,6 +1,7 @@
 //! How an event meets the rules on agents and clients: what it claims, what was measured, and what of both is known.
 
 use super::super::client::Print;
+use super::super::known::Asker;
 use super::super::record::DetectOut;
 use super::super::session_fingerprint::order_known;
 use super::super::signal::Signal;
@@ -13,6 +14,7 @@ use crate::baseline::{Metric, Rollback, WentDown};
 use crate::limits::SCRAPING_PARTS;
 use crate::model::anomaly::MarkKind;
 use crate::model::event::Action;
+use crate::model::reason::Reason;
 use crate::model::software::Nature;
 use engine::time::Span;
 
@@ -25,11 +27,14 @@ impl Judge<'_> {
             return;
         }
         let claim = self.claim();
-        let unexpected = unexpected_user_agent::is_odd(&claim) && !self.knows(MarkKind::Agent, claim.family);
-        if self.agent_changed(&claim) || unexpected {
+        // The two come together, and still neither asks what the other knows.
+        let unexpected =
+            |asker| unexpected_user_agent::is_odd(&claim) && !self.knows(asker, MarkKind::Agent, claim.family);
+        let (to_one, to_other) = (unexpected(Reason::UserAgent), unexpected(Reason::UnexpectedUserAgent));
+        if self.agent_changed(&claim) || to_one {
             signals.push(Signal::AgentChanged);
         }
-        if unexpected {
+        if to_other {
             signals.push(Signal::UnexpectedAgent(claim.software.program.nature()));
         }
         let is_tool = self.references.tool(event.tls).is_some();
@@ -74,15 +79,15 @@ impl Judge<'_> {
         self.org().is_some_and(|org| org.took_back(rollback, event.at))
     }
 
-    fn knows(&self, kind: MarkKind, print: Print) -> bool {
-        self.state.marks.knows(kind, print, super::day(self.event.time))
+    fn knows(&self, asker: Reason, kind: MarkKind, print: Print) -> bool {
+        self.state.marks.to(Asker::Rule(asker)).knows(kind, print, super::day(self.event.time))
     }
 
     /// Whether the user is known by the measured client, or where none was measured by the TLS fingerprint.
     fn knows_client(&self) -> bool {
         match Print::of(self.event.client) {
-            client if client.is_some() => self.knows(MarkKind::Client, client),
-            _ => self.knows(MarkKind::Tls, Print::of(self.event.tls)),
+            client if client.is_some() => self.knows(Reason::UnexpectedClient, MarkKind::Client, client),
+            _ => self.knows(Reason::UnexpectedClient, MarkKind::Tls, Print::of(self.event.tls)),
         }
     }
 

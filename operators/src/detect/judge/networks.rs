@@ -3,10 +3,14 @@
 use super::super::asn;
 use super::super::client::{self, Print};
 use super::super::ip_address::Network;
+use super::super::known::Asker;
 use super::super::signal::Signal;
 use super::{Judge, day};
 use crate::model::anomaly::MarkKind;
 use crate::model::event::KeyKind;
+use crate::model::reason::Reason;
+
+const ASKER: Asker = Asker::Rule(Reason::IpAddress);
 
 impl Judge<'_> {
     /// Judges where a person's own event, or an app's, came from.
@@ -21,7 +25,7 @@ impl Judge<'_> {
     fn network(&self) -> Network {
         let (event, references, today) = (self.event, self.references, day(self.event.time));
         let print = client::network(event);
-        let marks = &self.state.marks;
+        let marks = self.state.marks.to(ASKER);
         let listed = |holds: fn(&super::References, u32) -> bool| event.asn.is_some_and(|asn| holds(references, asn));
         let travel = |country| self.state.whereabouts.check(self.traveller(), country, event.time);
         Network {
@@ -43,7 +47,7 @@ impl Judge<'_> {
     /// Whether the event has both marks of a client, and the user was never seen with either.
     fn has_strange_client(&self) -> bool {
         let today = day(self.event.time);
-        let strange = |(kind, print)| kind != MarkKind::Network && !self.state.marks.has(kind, print, today);
+        let strange = |(kind, print)| kind != MarkKind::Network && !self.state.marks.to(ASKER).has(kind, print, today);
         self.marks().filter(|mark| strange(*mark)).count() == 2
     }
 

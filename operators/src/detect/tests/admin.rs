@@ -128,6 +128,30 @@ fn what_a_thief_does_does_not_become_usual() {
     assert_eq!((raised(&world).len(), world.total(Total::SuppressedTrusted)), (0, 1));
 }
 
+#[test]
+fn what_another_rule_has_a_case_of_does_not_become_usual_either() {
+    // A kit at a cloud provider's is busy for a week before its first administrative action. Another rule says so from
+    // the first day on, or is not there to say it.
+    for edit in [None, Some(isolation::Edit::Without(Reason::IpAddress))] {
+        let mut world = admin(8);
+        world.settings.edit = edit;
+        let clouds = ThreatList::CloudAsn([2].into());
+        world.control("*", "cloud_asn", ControlValue::ThreatList(Some(clouds)));
+        world.run((8..15).flat_map(|day| [at(day, 0, 1), stranger(elsewhere(at(day, 8, 0)))]));
+        world.apply(&stranger(elsewhere(at(15, 8, 2))));
+        assert_eq!(raised(&world), ["15.8.2"], "{edit:?}");
+        // So it is with the user's own client there.
+        world.run((16..23).flat_map(|day| [at(day, 0, 1), elsewhere(at(day, 8, 0))]));
+        world.apply(&elsewhere(at(23, 8, 2)));
+        assert_eq!(raised(&world), ["15.8.2", "23.8.2"], "{edit:?}");
+    }
+    // A trip with one's own laptop becomes usual, and so does a new laptop at home.
+    let mut world = admin(8);
+    world.run((8..12).flat_map(|day| [elsewhere(at(day, 8, 0)), stranger(at(day, 1, 0))]));
+    world.apply(&stranger(elsewhere(at(12, 8, 2))));
+    assert_eq!(raised(&world), [""; 0]);
+}
+
 /// Which actions are evidence, from the list of everything that happened before.
 fn oracle(acts: &[Act]) -> Vec<String> {
     let (mut found, mut learned, mut fresh) = (Vec::new(), Vec::<&Act>::new(), Vec::<&Act>::new());
@@ -145,6 +169,11 @@ fn oracle(acts: &[Act]) -> Vec<String> {
         };
         let is_new = matches!(act.action, Action::Administrative(_)) && days(&|other| other.action == act.action) < 2;
         let mut odd = false;
+        // Another network than those that are known, with another client: nothing vouches for it.
+        let here = |other: &Act| other.asn == act.asn;
+        let networks = (0..12).map(Some);
+        let knows_another = networks.into_iter().any(|asn| days(&|other| other.asn == asn) >= 3);
+        let foreign = days(&here) < 3 && knows_another && days(&|other| other.tls == act.tls) < 3;
         if is_new {
             fresh.push(act);
             let held = |other: &&&Act| other.session == act.session || !quiet_since.contains_key(&other.session);
@@ -162,7 +191,7 @@ fn oracle(acts: &[Act]) -> Vec<String> {
         if odd {
             found.push(act.id.clone());
             quiet_since.insert(&act.session, secs);
-        } else if !quiet_since.contains_key(&act.session) {
+        } else if !foreign && !quiet_since.contains_key(&act.session) {
             learned.push(act);
         }
     }

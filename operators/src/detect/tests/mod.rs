@@ -4,6 +4,7 @@ mod admin;
 mod agents;
 mod bounds;
 mod few;
+pub(super) mod isolation;
 mod networks;
 mod oracles;
 mod scenarios;
@@ -187,6 +188,7 @@ impl World {
                 respond_to_imported: false,
                 volumes: VolumeRules::new(|_| VolumeRule::new(10, 1.0, 10)),
                 agents: UserAgentParser::shipped(),
+                edit: None,
             },
             references: References::default(),
             state: UserState::default(),
