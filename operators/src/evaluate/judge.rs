@@ -181,6 +181,7 @@ impl<'a> Judge<'a> {
 
     pub(super) fn decisions(&mut self, audit: &Audit, decisions: &[DecisionLine]) {
         self.has_decisions = true;
+        let mut wrongful_if_all_on = 0;
         for line in decisions {
             let at = audit.anomalies.get(&line.anomaly_id).map_or(Micros::from_secs(line.date_create), |a| a.at);
             let mention = Mention {
@@ -192,12 +193,27 @@ impl<'a> Judge<'a> {
                 reasons: Vec::new(),
                 evidence: Vec::new(),
             };
-            for index in self.labels_of(&mention) {
+            let labels = self.labels_of(&mention);
+            wrongful_if_all_on += u64::from(self.is_wrongful_if_all_on(line, &labels));
+            for index in labels {
                 let own = |code: &str| code.parse().is_ok_and(|reason| self.labels[index].reasons.contains(&reason));
                 let outcomes = line.by_reason.iter().filter(|(code, _)| own(code)).map(|(_, outcome)| *outcome);
                 self.decided.entry(index).or_default().extend(outcomes);
             }
         }
+        self.responses.wrongful_if_all_on = Some(wrongful_if_all_on);
+    }
+
+    /// Whether something was answered, or would have been but for its toggle, that no attack or chain explains.
+    fn is_wrongful_if_all_on(&self, line: &DecisionLine, labels: &[usize]) -> bool {
+        let answered = |outcome: &Outcome| matches!(outcome, Outcome::Responded | Outcome::Disabled);
+        let reasons = line.by_reason.iter().filter(|(_, outcome)| answered(outcome));
+        let reasons: Vec<Reason> = reasons.filter_map(|(code, _)| code.parse().ok()).collect();
+        let explains = |label: &Label| {
+            let named = [&label.reasons, &label.also, &label.tolerated].into_iter().flatten();
+            to_be_found(label) && named.into_iter().any(|reason| reasons.contains(reason))
+        };
+        !reasons.is_empty() && !labels.iter().any(|index| explains(&self.labels[*index]))
     }
 
     /// How the decisions on each label compare with what its org had set.
@@ -243,7 +259,9 @@ impl<'a> Judge<'a> {
         responses.owed = owed.len() as u64;
         responses.given = owed.iter().filter(|index| self.answered.contains_key(index)).count() as u64;
         responses.wrongful = responses.wrongful();
-        responses.wrongful_per_10k = user_days.and_then(|days| share(responses.wrongful * 10_000, days));
+        let per_10k = |count: u64| user_days.and_then(|days| share(count * 10_000, days));
+        responses.wrongful_per_10k = per_10k(responses.wrongful);
+        responses.wrongful_if_all_on_per_10k = responses.wrongful_if_all_on.and_then(per_10k);
         let findings_dropped = self.findings.len().saturating_sub(FINDINGS_MAX) as u64;
         self.findings.truncate(FINDINGS_MAX);
         Report {

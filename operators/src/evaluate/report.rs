@@ -132,6 +132,11 @@ pub struct Responses {
     pub over_limit: u64,
     /// Wrongful ones per 10,000 user-days.
     pub wrongful_per_10k: Option<f64>,
+    /// Wrongful ones, not counting those beyond a limit, had every org switched every response on: at most so many,
+    /// since a first response keeps others back. `None` without a decisions file.
+    pub wrongful_if_all_on: Option<u64>,
+    /// The same per 10,000 user-days.
+    pub wrongful_if_all_on_per_10k: Option<f64>,
 }
 
 impl Responses {

@@ -53,7 +53,11 @@ impl Report {
             r.wrongful, r.on_look_alike, r.unlabelled, r.against_policy, r.over_limit
         )?;
         if let Some(rate) = r.wrongful_per_10k {
-            writeln!(to, "           {rate:.2} wrongful per 10,000 user-days")?;
+            writeln!(to, "           {rate:.2} per 10,000 user-days")?;
+        }
+        if let Some(count) = r.wrongful_if_all_on {
+            let rate = r.wrongful_if_all_on_per_10k.map_or(String::new(), |rate| format!(" ({rate:.2} per 10,000)"));
+            writeln!(to, "           at most {count}{rate} had every org switched every response on")?;
         }
         if let Some(d) = &self.decisions {
             let Decisions { expected, honoured, broken, missing } = d;

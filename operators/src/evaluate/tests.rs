@@ -154,6 +154,23 @@ fn decisions_are_held_against_the_expectation() {
 }
 
 #[test]
+fn what_a_toggle_kept_from_being_answered_wrongly_is_counted() {
+    let labels = [
+        label("L1", "U1", "tor", "attack", &json!({"also": ["unexpected_scraping"]})),
+        label("L2", "U2", "tor", "benign", &json!({"tolerated": ["tor"]})),
+    ];
+    let decisions = [
+        decision("a1", "U1", "tor", "disabled"),                 // an attack
+        decision("a2", "U1", "unexpected_scraping", "disabled"), // rightly comes along
+        decision("a3", "U2", "tor", "disabled"),                 // tolerated, but not to be answered
+        decision("a4", "U2", "tor", "app_actor"),                // is never answered
+        decision("a5", "U9", "tor", "responded"),                // nobody planted anything there
+    ];
+    let responses = score(&labels, &[], Some(&decisions)).unwrap().responses;
+    assert_eq!((responses.wrongful_if_all_on, responses.wrongful_if_all_on_per_10k), (Some(2), Some(20.0)));
+}
+
+#[test]
 fn an_entry_of_a_workspace_finds_its_org() {
     let labels = [label("L1", "U1", "tor", "attack", &json!({}))];
     let entry = |location: &str| anomaly("a1", "U1", "5", &["tor"], 1_200 * S).replace(r#""id":"E1""#, location);

@@ -6,6 +6,7 @@ use crate::model::reason::Reason;
 use engine::time::{Micros, Span};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use volume::Volume;
 
 mod rules;
@@ -28,6 +29,18 @@ fn files(plan: Plan) -> Files {
 }
 
 const SMALL: Plan = Plan { seed: 3, orgs: 5, users: 40, days: 5 };
+
+/// A plan's files and its events, made once for all tests.
+type Made = LazyLock<(Files, Vec<Seen>)>;
+
+static SMALL_MADE: Made = LazyLock::new(|| made(SMALL));
+static DEMO_MADE: Made = LazyLock::new(|| made(demo_plan()));
+
+fn made(plan: Plan) -> (Files, Vec<Seen>) {
+    let files = files(plan);
+    let events = events(&files);
+    (files, events)
+}
 
 /// One event as the tests see it.
 #[derive(Clone)]
@@ -157,7 +170,7 @@ fn labels(files: &Files) -> Vec<Label> {
 
 #[test]
 fn the_same_plan_gives_the_same_bytes_and_another_seed_others() {
-    let (one, two, other) = (files(SMALL), files(SMALL), files(Plan { seed: 4, ..SMALL }));
+    let (one, two, other) = (&SMALL_MADE.0, files(SMALL), files(Plan { seed: 4, ..SMALL }));
     assert!(one.events == two.events && one.control == two.control && one.tor == two.tor && one.labels == two.labels);
     assert!(one.events != other.events && one.tor != other.tor && one.labels != other.labels);
     // Pinned, so that a machine or release that draws otherwise is noticed.
@@ -168,8 +181,8 @@ fn the_same_plan_gives_the_same_bytes_and_another_seed_others() {
 
 #[test]
 fn events_follow_the_contract_in_order_and_in_number() {
-    let files = files(SMALL);
-    let (events, labels) = (events(&files), labels(&files));
+    let (files, events) = &*SMALL_MADE;
+    let labels = labels(files);
     assert_eq!(files.summary.events, events.len() as u64);
     assert_eq!(files.summary.labels, labels.len() as u64);
     // A user-day is a day on which the user did something: few do on the weekend in the middle.
@@ -180,7 +193,7 @@ fn events_follow_the_contract_in_order_and_in_number() {
     assert_eq!(ids.len(), events.len(), "ids are unique");
     let late: Vec<_> = labels.iter().filter(|label| label.scenario == "late_flush").collect();
     let mut newest = 0;
-    for event in &events {
+    for event in events {
         let at = Micros(event.at);
         let flushed = late.iter().any(|l| l.user == event.user && (l.start..=l.end).contains(&at));
         assert!(
@@ -198,7 +211,7 @@ fn events_follow_the_contract_in_order_and_in_number() {
 
 #[test]
 fn control_records_are_in_order_and_name_known_kinds() {
-    let files = files(SMALL);
+    let files = &SMALL_MADE.0;
     let records: Vec<Value> = files.control.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(records.windows(2).all(|pair| pair[0]["date_create"].as_u64() <= pair[1]["date_create"].as_u64()));
     let kinds: BTreeSet<_> = records.iter().map(|record| record["kind"].as_str().unwrap()).collect();
@@ -214,9 +227,8 @@ fn control_records_are_in_order_and_name_known_kinds() {
 
 #[test]
 fn every_label_speaks_of_events_in_its_window() {
-    let files = files(SMALL);
-    let events = events(&files);
-    for label in labels(&files) {
+    let (files, events) = &*SMALL_MADE;
+    for label in labels(files) {
         assert!(label.start <= label.first_detectable && label.first_detectable <= label.end, "{label:?}");
         let of_label = |event: &&Seen| {
             event.org == label.org
@@ -241,9 +253,9 @@ fn plans_out_of_bounds_are_refused() {
 
 #[test]
 fn the_demo_has_every_scenario_on_its_last_day() {
-    let (files, calendar) = (files(demo_plan()), Calendar { days: 7 });
+    let (files, calendar) = (&DEMO_MADE.0, Calendar { days: 7 });
     assert!((200_000..300_000).contains(&files.summary.events), "{:?}", files.summary);
-    let labels = labels(&files);
+    let labels = labels(files);
     let planted: BTreeSet<_> = labels.iter().map(|label| label.scenario.as_str()).collect();
     scenario::names(&World::new(demo_plan()).orgs)
         .iter()
@@ -264,13 +276,12 @@ fn the_demo_has_every_scenario_on_its_last_day() {
 /// The habit that the bars are computed from is what a quantile over user-days finds.
 #[test]
 fn the_high_quantile_of_an_org_is_what_its_archivists_download() {
-    let plan = demo_plan();
-    let (files, world) = (files(plan), World::new(plan));
+    let world = World::new(demo_plan());
     let mut hours: BTreeMap<(String, String, u64), u64> = BTreeMap::new();
     let last_day = world.calendar.day(6).0;
     let downloaded = |e: &Seen| e.action == "file_downloaded" && e.ok && e.app.is_none();
-    for event in events(&files).into_iter().filter(|e| downloaded(e) && e.at < last_day) {
-        *hours.entry((event.org, event.user, event.at / 3_600_000_000)).or_default() += 1;
+    for event in DEMO_MADE.1.iter().filter(|e| downloaded(e) && e.at < last_day) {
+        *hours.entry((event.org.clone(), event.user.clone(), event.at / 3_600_000_000)).or_default() += 1;
     }
     let mut days: BTreeMap<(&str, &str, u64), u64> = BTreeMap::new();
     for ((org, user, hour), count) in &hours {
