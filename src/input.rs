@@ -13,6 +13,7 @@ use engine::snapshot::repository::Repository;
 use engine::source::{Partition, Timing};
 use engine::time::{Micros, Span};
 use operators::decode::control::{ControlProblem, in_force, line_count, parse_control_file, parse_tor_list};
+use operators::detect::user_agent_parser::UserAgentParser;
 use operators::model::control::{ControlRecord, ControlValue};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -29,6 +30,8 @@ pub struct Input {
     files: Vec<InputFile>,
     /// Control records of all files, in order of time, whole milliseconds.
     pub control: Vec<ControlRecord>,
+    /// Reads user agents.
+    pub agents: Arc<UserAgentParser>,
     /// Name and digest of what was read beside the activity.
     side: BTreeMap<String, String>,
 }
@@ -81,6 +84,7 @@ const INPUT: &str = "input ";
 const TERMS: &str = "source of ";
 const CONTROL: &str = "control ";
 const TOR_LIST: &str = "tor list ";
+const USER_AGENTS: &str = "user agents ";
 
 impl Input {
     /// Looks at every file that the job names. An error names the first activity file that cannot be read, or all
@@ -108,7 +112,9 @@ impl Input {
         }
         let mut side = BTreeMap::new();
         let control = control(job, &mut side)?;
-        Ok(Input { files, control, side })
+        let regexes = job.detect.user_agents.as_deref();
+        let agents = parser(regexes.map(|path| side_file(USER_AGENTS, path, 0, &mut side)).transpose()?)?;
+        Ok(Input { files, control, agents, side })
     }
 
     /// Bytes of all files, zero if any of them may grow.
@@ -221,6 +227,16 @@ fn control(job: &Job, side: &mut BTreeMap<String, String>) -> Result<Vec<Control
     let files = job.control.iter().enumerate();
     let files = files.map(|(number, path)| side_file(CONTROL, path, number, side)).collect::<Result<Vec<_>, _>>()?;
     records(tor_list, files)
+}
+
+/// What reads user agents: by the regexes of a file, or those that are shipped.
+fn parser(regexes: Option<SideFile>) -> Result<Arc<UserAgentParser>, Error> {
+    let Some((path, content)) = regexes else { return Ok(UserAgentParser::shipped()) };
+    let text = String::from_utf8(content).map_err(|_| "not UTF-8".to_owned());
+    let parser = text.and_then(|text| UserAgentParser::read(&text));
+    parser.map(Arc::new).map_err(|why| {
+        Error::Invalid(format!("cannot read user agents by {path}: {why}; it has to have the form of uap-core's file"))
+    })
 }
 
 /// A file that is read beside the activity: its path as messages name it, and its content.

@@ -13,6 +13,7 @@ use engine::time::{Micros, Span};
 use engine::writer::{Append, Line, OpenAppend, Writer, Written};
 use operators::baseline::distribution::distribution;
 use operators::baseline::histograms::Histograms;
+use operators::baseline::rollbacks::Rollbacks;
 use operators::baseline::thresholds::Thresholds;
 use operators::decide::{Decide, DecideRecord, decision_line};
 use operators::decode::source::{DEAD_LETTER, LATE, PartitionDecoder, late_applied};
@@ -27,8 +28,8 @@ use operators::respond::{Respond, RespondRecord};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concat, Concatenate};
 
 /// File of decisions.
 pub const DECISIONS: &str = "decisions.ndjson";
@@ -80,17 +81,17 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
     let Read { records: events, asides } = flow.sources(decoder(parts))?;
     let control = flow.scheduled(parts.control.iter().map(|record| (record.at, record.clone())).collect());
     let policy = policy::policy(control);
-    let (thresholds_loop, thresholds) = flow.feedback(THRESHOLD_DELAY);
+    let (taught_loop, taught) = flow.feedback(THRESHOLD_DELAY);
 
     let inputs = vec![
         Input::Keyed(events),
         Input::Keyed(policy.directory.flat_map(DetectRecord::of_control)),
         Input::Keyed(policy.exemptions.map(exemption)),
         Input::Broadcast(policy.reference.flat_map(DetectRecord::of_control)),
-        Input::Broadcast(thresholds),
+        Input::Broadcast(taught),
     ];
-    let detect = Detect::new(parts.detection, read_text);
-    let [anomalies, closed, moves, late, active] =
+    let detect = Detect::new(parts.detection.clone(), read_text);
+    let [anomalies, closed, moves, late, active, went_down] =
         ports(flow.keyed(DETECT, detect, &parts.rocks, detect_rows, inputs)?)?;
 
     let moves = moves.flat_map(|out| match out {
@@ -103,7 +104,13 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
     let quantiles = vec![Input::Keyed(distribution(deltas))];
     let learned = Thresholds::new(parts.detection.volumes);
     let [learned] = ports(flow.keyed(THRESHOLDS, learned, &MemoryStores, baseline_rows, quantiles)?)?;
-    thresholds_loop.connect(learned.map(DetectRecord::from));
+    let went_down = went_down.flat_map(|out| match out {
+        DetectOut::WentDown(down) => Some(down),
+        _ => None,
+    });
+    let went_down = vec![Input::Keyed(went_down)];
+    let [taken_back] = ports(flow.keyed("rollbacks", Rollbacks, &MemoryStores, baseline_rows, went_down)?)?;
+    taught_loop.connect(learned.map(DetectRecord::from).concat(taken_back.map(DetectRecord::from)));
 
     let inputs = vec![
         Input::Keyed(policy.decide),

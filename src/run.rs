@@ -442,6 +442,7 @@ pub(crate) fn volume_rules(detect: &config::Detect) -> VolumeRules {
             Metric::ApiCalls => &detect.unexpected_api_call_volume,
             Metric::Searches => &detect.search_volume,
             Metric::MessageDeletions => &detect.unexpected_message_deletion,
+            Metric::DistinctReads => &detect.unexpected_scraping,
         };
         VolumeRule::new(volume.floor, volume.margin, volume.prior)
     })
@@ -464,6 +465,7 @@ pub(crate) fn parts(
         detection: DetectSettings {
             respond_to_imported: job.imported_anomalies == ImportedAnomalies::Respond,
             volumes: volume_rules(&job.detect),
+            agents: input.agents.clone(),
         },
         shadow: job.shadow,
         rows_memory: (memory / 2).saturating_mul(processes),

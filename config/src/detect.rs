@@ -1,6 +1,7 @@
-//! `[detect]`: what volume rules ask for before they raise anything.
+//! `[detect]`: what volume rules ask for before they raise anything, and how user agents are read.
 
 use crate::read::{self, Section};
+use std::path::PathBuf;
 
 /// What detection asks for, by reason.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,10 @@ pub struct Detect {
     pub search_volume: Volume,
     /// `unexpected_message_deletion`.
     pub unexpected_message_deletion: Volume,
+    /// Distinct things read, of `unexpected_scraping`.
+    pub unexpected_scraping: Volume,
+    /// Regexes by which user agents are read, in the form of uap-core's file; those that are shipped if none.
+    pub user_agents: Option<PathBuf>,
 }
 
 /// How the threshold of a volume rule is made: the larger of `floor` and `margin` times a high quantile.
@@ -36,12 +41,16 @@ pub(crate) fn read(detect: &mut Section<'_>) -> Option<Detect> {
     let excessive_file_shares = detect.section("excessive_file_shares", read_volume);
     let search_volume = detect.section("search_volume", read_volume);
     let unexpected_message_deletion = detect.section("unexpected_message_deletion", read_volume);
+    let unexpected_scraping = detect.section("unexpected_scraping", read_volume);
+    let user_agents = detect.read_if_set("user_agents", read::path);
     Some(Detect {
         unexpected_api_call_volume: unexpected_api_call_volume?,
         excessive_downloads: excessive_downloads?,
         excessive_file_shares: excessive_file_shares?,
         search_volume: search_volume?,
         unexpected_message_deletion: unexpected_message_deletion?,
+        unexpected_scraping: unexpected_scraping?,
+        user_agents: user_agents?,
     })
 }
 

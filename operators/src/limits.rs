@@ -58,8 +58,9 @@ pub const SESSIONS_MAX: usize = 8;
 /// A session without an event for this long is forgotten: longer than most holidays.
 pub const SESSION_IDLE: Span = Span::from_days(14);
 
-/// Most user agents whose text is kept per user; two for each session (the current and the one before) always fit.
-pub const AGENTS_MAX: usize = 2 * SESSIONS_MAX;
+/// Most user agents kept per user: two for each session (the current and the one before), and that of the event, so that
+/// what it claims is always known.
+pub const AGENTS_MAX: usize = 2 * SESSIONS_MAX + 1;
 
 /// Most bytes kept of a user agent's text. Real ones take 60 to 200.
 pub const AGENT_BYTES_MAX: usize = 256;
@@ -130,6 +131,22 @@ pub const HIGH_DAYS_MAX: u8 = 3;
 
 /// An org that has taught enough does not learn from users who are younger than this: a flood of new ones moves nothing.
 pub const USER_NEW: Span = Span::from_days(3);
+
+/// Most entities remembered per user that were read within the last hour: one a second and some, 32 KB. A bar is rarely a
+/// fifth of it.
+pub const READS_MAX: usize = 4_096;
+
+/// Ten-minute parts of an hour in which somebody reads who copies steadily. Who opens what a search found does not.
+pub const SCRAPING_PARTS: u32 = 4;
+
+/// Users of an org who went down to one version before it counts as taken back: the first few are told of.
+pub const ROLLBACK_USERS: usize = 3;
+
+/// How long a version counts as taken back. A staged rollback is over by then.
+pub const ROLLBACK_LASTS: Span = Span::from_days(28);
+
+/// Most versions per org that users are known to have gone down to.
+pub const ROLLBACKS_MAX: usize = 64;
 
 /// A case closes after this long without evidence.
 pub const CASE_QUIET: Span = Span::from_hours(1);

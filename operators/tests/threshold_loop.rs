@@ -1,5 +1,5 @@
-//! Detection and the three stages of thresholds as the engine runs them, with the hour's feedback between them: one
-//! answer at every number of workers, and an org's own activity moves its bar.
+//! Detection and what orgs teach, as the engine runs them with the hour's feedback between them: one answer at every
+//! number of workers; an org's own activity moves its bar, and a version that it took back raises nobody else.
 
 use engine::coordinator::message::Announcement;
 use engine::fault::{Faults, Poison};
@@ -15,12 +15,15 @@ use engine::state::table::Table;
 use engine::time::{Micros, Span};
 use operators::baseline::distribution::distribution;
 use operators::baseline::histograms::Histograms;
+use operators::baseline::rollbacks::Rollbacks;
 use operators::baseline::thresholds::Thresholds;
-use operators::baseline::{Threshold, VolumeRule, VolumeRules};
-use operators::detect::record::{ANOMALIES, CLOSED, DetectOut, DetectRecord, MOVES};
+use operators::baseline::{VolumeRule, VolumeRules};
+use operators::detect::record::{ANOMALIES, CLOSED, DetectOut, DetectRecord, MOVES, WENT_DOWN};
+use operators::detect::user_agent_parser::UserAgentParser;
 use operators::detect::{Detect, DetectSettings};
 use operators::limits::THRESHOLD_DELAY;
 use operators::model::event::{Action, Event, EventText, KeyKind, key_of};
+use operators::model::software::Software;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -59,6 +62,7 @@ fn event(org: &str, user: &str, id: &str, secs: u64) -> Event {
         ip: None,
         tls: None,
         client: None,
+        measured: Software::default(),
         client_version: None,
         device: None,
         cookie: None,
@@ -69,7 +73,8 @@ fn event(org: &str, user: &str, id: &str, secs: u64) -> Event {
 }
 
 fn read_text(event: &Event) -> EventText {
-    EventText { id: String::from_utf8_lossy(event.id()).into_owned(), ..EventText::default() }
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    EventText { id: text(event.id()), ua: text(event.line()), ..EventText::default() }
 }
 
 fn operator<L: Logic>(name: &str, logic: L, status: &Status, worker: usize, folder: &Path) -> Keyed<L> {
@@ -102,11 +107,12 @@ fn run(events: &[Event], workers: usize) -> (Vec<DetectOut>, u64) {
         worker.dataflow::<u64, _, _>(|scope| {
             let events = own.to_stream(scope).container::<Vec<_>>().map(DetectRecord::from);
             let none = || Vec::<Announcement>::new().to_stream(scope).container::<Vec<_>>();
-            let (handle, thresholds) = scope.feedback::<Vec<Threshold>>(THRESHOLD_DELAY.millis());
-            let settings = DetectSettings { respond_to_imported: false, volumes: rules };
+            let (handle, taught) = scope.feedback::<Vec<DetectRecord>>(THRESHOLD_DELAY.millis());
+            let agents = UserAgentParser::shipped();
+            let settings = DetectSettings { respond_to_imported: false, volumes: rules, agents };
             let detect = keyed(
                 scope,
-                vec![Input::Keyed(events), Input::Broadcast(thresholds.map(DetectRecord::from))],
+                vec![Input::Keyed(events), Input::Broadcast(taught)],
                 none(),
                 operator("detect", Detect::new(settings, read_text), &shared, index, &path),
             );
@@ -117,7 +123,12 @@ fn run(events: &[Event], workers: usize) -> (Vec<DetectOut>, u64) {
             let deltas = keyed(scope, vec![Input::Keyed(moves)], none(), histograms).ports.remove(0);
             let quantiles = Input::Keyed(distribution(deltas));
             let thresholds = operator("thresholds", Thresholds::new(rules), &shared, index, &path);
-            keyed(scope, vec![quantiles], none(), thresholds).ports.remove(0).connect_loop(handle);
+            let thresholds = keyed(scope, vec![quantiles], none(), thresholds).ports.remove(0);
+            let downs = port(WENT_DOWN);
+            let downs = downs.flat_map(|out| if let DetectOut::WentDown(down) = out { Some(down) } else { None });
+            let rollbacks = operator("rollbacks", Rollbacks, &shared, index, &path);
+            let taken_back = keyed(scope, vec![Input::Keyed(downs)], none(), rollbacks).ports.remove(0);
+            thresholds.map(DetectRecord::from).concat(taken_back.map(DetectRecord::from)).connect_loop(handle);
             port(ANOMALIES).concat(port(CLOSED)).capture_into(send);
         });
     });
@@ -170,5 +181,47 @@ fn an_orgs_own_activity_moves_its_bar_alike_at_any_number_of_workers() {
         for workers in [2, 3] {
             assert_eq!(run(&events, workers), (out.clone(), applied), "seed {seed}, {workers} workers");
         }
+    }
+}
+
+/// An event of a user's one session, with Slack's app in a version.
+fn in_version(org: &str, user: u64, version: u64, secs: u64) -> Event {
+    let name = key_of(KeyKind::User, org, &format!("U{user}"));
+    let id = format!("{user}.{secs}");
+    let ua =
+        format!("Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/134.0.0.0 Safari/537.36 Slack_SSB/4.{version}.1");
+    Event {
+        action: Action::Other,
+        text: [&name, id.as_bytes(), ua.as_bytes()].concat().into(),
+        agent: Some(key::hash(ua.as_bytes())),
+        ..event(org, &format!("U{user}"), &id, secs)
+    }
+}
+
+/// A version is taken back, a user every ten minutes: who went down more than an hour after the third is not told of.
+#[test]
+fn a_version_that_was_taken_back_raises_the_first_few_alike_at_any_number_of_workers() {
+    let mut events = Vec::new();
+    for user in 0..40 {
+        let down = 7_200 + user * 600;
+        events.extend([in_version("E1", user, 41, 0), in_version("E1", user, 40, down)]);
+        events.extend((1..4).map(|n| in_version("E1", user, 40, down + n * 7_200)));
+    }
+    events.extend([in_version("E2", 1, 41, 0), in_version("E2", 1, 40, 30_000)]);
+    events.shuffle(&mut ChaCha8Rng::seed_from_u64(1));
+    let (out, applied) = run(&events, 1);
+    assert_eq!(applied, events.len() as u64);
+    let mut raised: Vec<String> = Vec::new();
+    for one in &out {
+        if let DetectOut::Anomaly(anomaly) = one {
+            raised.push(format!("{} {}", anomaly.org, anomaly.user));
+        }
+    }
+    raised.sort();
+    // The third user goes down at 8,400 seconds; an hour later is that of the ninth.
+    let expected: Vec<String> = (0..8).map(|user| format!("E1 U{user}")).chain(["E2 U1".to_owned()]).collect();
+    assert_eq!(raised, expected);
+    for workers in [2, 3] {
+        assert_eq!(run(&events, workers), (out.clone(), applied), "{workers} workers");
     }
 }

@@ -1,8 +1,8 @@
 //! What a job has read, from the fingerprint in its snapshots, to be read once more. Owned here: that it is the same, also
 //! when it lies elsewhere now.
 
-use super::{CONTROL, INPUT, Input, InputFile, SideFile, TERMS, TOR_LIST, Terms};
-use super::{read_side, readable, records, side_mark};
+use super::{CONTROL, INPUT, Input, InputFile, SideFile, TERMS, TOR_LIST, Terms, USER_AGENTS};
+use super::{parser, read_side, readable, records, side_mark};
 use connectors::file::{FileIdentity, Sameness};
 use engine::error::Error;
 use engine::source::Timing;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub struct Moved {
     /// Files of activity.
     pub input: Vec<PathBuf>,
-    /// Files of control records, and the list of Tor exits.
+    /// Files of control records, the list of Tor exits, and regexes of user agents.
     pub control: Vec<PathBuf>,
 }
 
@@ -45,9 +45,13 @@ impl Input {
             let (number, file) = side(CONTROL, path, mark, &mut elsewhere)?;
             control.insert(number, file);
         }
+        let mut regexes = None;
+        for (path, mark) in named(fingerprint, USER_AGENTS) {
+            regexes = Some(side(USER_AGENTS, path, mark, &mut elsewhere)?.1);
+        }
         refuse_strangers("control", &elsewhere)?;
         let control = records(tor_list, control.into_values().collect())?;
-        Ok(Input { files, control, side: BTreeMap::new() })
+        Ok(Input { files, control, agents: parser(regexes)?, side: BTreeMap::new() })
     }
 }
 

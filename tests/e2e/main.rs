@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "a test that fails shows its seed and how it came about")]
 
+mod agents;
 mod bucket;
 mod cli;
 mod clock_steps;

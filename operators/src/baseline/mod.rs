@@ -1,7 +1,8 @@
 //! Thresholds that each org teaches by its own activity, in three stages: [`histograms`] keeps how many user-days have
 //! which peak and releases the net changes, [`distribution`] maintains quantiles of that incrementally, [`thresholds`]
-//! makes of them what detection holds counts against. Owned here: the words the stages speak. Not owned here: counting
-//! (detect does) and the hour by which thresholds lag (the job's feedback edge).
+//! makes of them what detection holds counts against. Beside them [`rollbacks`] tells which versions an org took back.
+//! Owned here: the words the stages speak. Not owned here: counting (detect does) and the hour by which thresholds lag
+//! (the job's feedback edge).
 //!
 //! A sample is one user's highest count of one day in a sliding window, one per user, metric, class and day, so that
 //! one user cannot move a quantile.
@@ -9,6 +10,7 @@
 pub mod buckets;
 pub mod distribution;
 pub mod histograms;
+pub mod rollbacks;
 pub mod thresholds;
 
 use engine::time::Micros;
@@ -38,6 +40,7 @@ metrics! {
     ApiCalls "api_calls_1h" "API calls within an hour."
     Searches "searches_1h" "Searches within an hour."
     MessageDeletions "message_deletions_1h" "Messages deleted within an hour."
+    DistinctReads "distinct_reads_1h" "Distinct things read within an hour."
 }
 
 /// A class of hours of the week that has thresholds of its own: all hours, or one of the four quarters of working days
@@ -150,6 +153,39 @@ pub struct Threshold {
     pub value: u64,
     /// How many samples it rested on when it was learned.
     pub samples: u64,
+}
+
+/// A version of a program that users went down to: prints of the program's family and of the version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Rollback {
+    /// Print of the family.
+    pub family: u32,
+    /// The version, packed.
+    pub version: u32,
+}
+
+/// A user of an org went down to a version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WentDown {
+    /// Effective time of the event that showed it.
+    pub at: Micros,
+    /// The org.
+    pub org: String,
+    /// To which version.
+    pub rollback: Rollback,
+    /// Print of the user.
+    pub user: u32,
+}
+
+/// An org took a version back.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TakenBack {
+    /// From when it counts as taken back: an hour after enough users went down to it.
+    pub at: Micros,
+    /// The org.
+    pub org: String,
+    /// What its users went down to.
+    pub rollback: Rollback,
 }
 
 /// How the threshold of a volume rule is made: see [`VolumeRule::threshold`].

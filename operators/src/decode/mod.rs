@@ -36,6 +36,7 @@ pub use value::{ID_BYTES_MAX, NAME_BYTES_MAX};
 pub use workspace::WorkspaceDirectory;
 
 use crate::model::event::{Action, Event, KeyKind, push_key};
+use crate::model::software::Software;
 use actions::Catalogue;
 use bytes::{BufMut, BytesMut};
 use diagnose::{diagnose, nests_too_deep};
@@ -92,6 +93,7 @@ struct Facts {
     bad_address: bool,
     tls: Option<u64>,
     client: Option<u64>,
+    measured: Software,
     client_version: Option<u64>,
     device: Option<u64>,
     cookie: Option<Micros>,
@@ -230,6 +232,7 @@ impl<'a> Parsed<'a> {
             ip: facts.ip,
             tls: facts.tls,
             client: facts.client,
+            measured: facts.measured,
             client_version: facts.client_version,
             device: facts.device,
             cookie: facts.cookie,
@@ -266,6 +269,9 @@ impl Facts {
         if let Some(bytes) = details.and_then(|details| details.bytes) {
             value::number(bytes.get()).ok()?;
         }
+        let client = context.client.as_ref().map(|client| (said(&client.0.name), said(&client.0.os)));
+        let client = client.map(|(name, os)| (name.unwrap_or_default(), os.unwrap_or_default()));
+        let client = client.filter(|(name, os)| !name.is_empty() || !os.is_empty());
         if let Some(app) = &context.app {
             for name in [&app.0.id, &app.0.name].into_iter().filter_map(said) {
                 value::name(name).ok()?;
@@ -287,10 +293,8 @@ impl Facts {
                 .as_ref()
                 .and_then(|client| said(&client.0.version))
                 .map(|version| hash(version.as_bytes())),
-            client: context.client.as_ref().and_then(|client| {
-                let (name, os) = (said(&client.0.name), said(&client.0.os));
-                (name.is_some() || os.is_some()).then(|| hash_pair(name.unwrap_or_default(), os.unwrap_or_default()))
-            }),
+            client: client.map(|(name, os)| hash_pair(name, os)),
+            measured: client.map_or_else(Software::default, |(name, os)| Software::named(name, os)),
             device: said(&context.device_id).map(hash_of),
             cookie: context.cookie_ts.map(|stamp| value::time(stamp.get())).transpose().ok()?,
             asn: context.asn.map(|asn| value::asn(asn.get())).transpose().ok()?,

@@ -1,9 +1,10 @@
-//! The texts of a user's agents, for `previous_ua`, and their families, for marks. Owned here: how a text is kept small
-//! and which are kept. An event carries only its agent's hash, so a text is read from the line when it is new.
+//! The texts of a user's agents, for `previous_ua`, and what each claims, for rules and marks. Owned here: how a text is
+//! kept small and which are kept. An event carries only its agent's hash, so a text is read from the line, and parsed,
+//! when it is new to its user, and then never again.
 
 use super::client::Print;
+use super::user_agent_parser::Claim;
 use crate::limits::{AGENT_BYTES_MAX, AGENTS_MAX};
-use engine::key;
 use serde::{Deserialize, Serialize};
 
 /// What most agents are made of. Each piece is stored as one byte, its index; part of the format of a row, so pieces are
@@ -37,7 +38,7 @@ const PIECES: &[&str] = &[
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Agent {
     print: Print,
-    family: Print,
+    claim: Claim,
     #[serde(with = "super::short")]
     packed: Vec<u8>,
 }
@@ -52,38 +53,29 @@ impl Agents {
         self.0.iter().any(|agent| agent.print == print)
     }
 
-    /// Adds an agent by its text. When full, those that `needed` does not name make room; if all are needed the new one
-    /// is not kept, and its text reads as empty.
-    pub fn add(&mut self, print: Print, text: &str, needed: impl Fn(Print) -> bool) {
+    /// Adds an agent by its text and what it claims. When full, those make room that `needed` does not name, which are
+    /// never as many as fit.
+    pub fn add(&mut self, print: Print, text: &str, claim: Claim, needed: impl Fn(Print) -> bool) {
         if self.0.len() >= AGENTS_MAX {
             self.0.retain(|agent| needed(agent.print));
         }
-        if self.0.len() < AGENTS_MAX {
-            self.0.push(Agent { print, family: family(text), packed: pack(text) });
-        }
+        self.0.push(Agent { print, claim, packed: pack(text) });
     }
 
-    /// The text of an agent, cut to [`AGENT_BYTES_MAX`]; empty if it is not kept.
+    /// The text of an agent, cut to [`AGENT_BYTES_MAX`]; empty if there is none.
     pub fn text(&self, print: Print) -> String {
         self.0.iter().find(|agent| agent.print == print).map_or_else(String::new, |agent| unpack(&agent.packed))
     }
 
-    /// The family of an agent, if it is kept.
-    pub fn family(&self, print: Print) -> Print {
-        self.0.iter().find(|agent| agent.print == print).map_or(Print::default(), |agent| agent.family)
+    /// What an agent claims; nothing if there is none.
+    pub fn claim(&self, print: Print) -> Claim {
+        self.0.iter().find(|agent| agent.print == print).map_or(Claim::default(), |agent| agent.claim)
     }
 
     /// Roughly the bytes on the heap.
     pub fn weight(&self) -> usize {
         self.0.iter().map(|agent| size_of::<Agent>() + agent.packed.capacity()).sum()
     }
-}
-
-/// The family of an agent: its text without digits, and without the dots and underscores between them, so that all
-/// versions of one client are one.
-pub fn family(text: &str) -> Print {
-    let kept: String = text.chars().filter(|c| !c.is_ascii_digit() && !matches!(c, '.' | '_')).collect();
-    Print::of(Some(key::hash(format!("agent:{kept}").as_bytes())))
 }
 
 fn pack(text: &str) -> Vec<u8> {
@@ -135,17 +127,11 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_stays_in_the_family_and_another_system_does_not() {
-        assert_eq!(family(CHROME), family(&CHROME.replace("131", "132")));
-        assert_ne!(family(CHROME), family(&CHROME.replace("Windows NT", "X11; Linux")));
-    }
-
-    #[test]
     fn needed_agents_stay_when_others_flood() {
         let mut agents = Agents::default();
-        agents.add(Print(1), CHROME, |_| false);
+        agents.add(Print(1), CHROME, Claim::default(), |_| false);
         for n in 2..1_000 {
-            agents.add(Print(n), "flood", |print| print == Print(1));
+            agents.add(Print(n), "flood", Claim::default(), |print| print == Print(1));
             assert!(agents.0.len() <= AGENTS_MAX);
         }
         assert_eq!(agents.text(Print(1)), CHROME);

@@ -7,6 +7,7 @@
 //! session; what it raises (Tor) stands apart from the person's sessions.
 
 mod admin;
+mod agents;
 mod few;
 mod networks;
 mod volumes;
@@ -18,7 +19,7 @@ use super::recent::Noted;
 use super::record::{DetectOut, Late};
 use super::references::{OrgReferences, References};
 use super::session_fingerprint::Sight;
-use super::signal::Signal;
+use super::signal::{Scene, Signal};
 use super::state::UserState;
 use super::{DetectSettings, Total, tor, whereabouts};
 use crate::limits::ACTIVE_AGE;
@@ -64,13 +65,14 @@ impl Judge<'_> {
         self.remember_agent();
         let signals = self.signals();
         let odd = !signals.is_empty();
-        if odd && self.is_trusted() {
+        let suppressed = odd && self.is_trusted();
+        if suppressed {
             self.count(Total::SuppressedTrusted, 1);
         } else if odd {
             self.raise(&signals);
         }
         self.learn_volumes();
-        if !odd && !self.is_in_case() && !self.is_anonymous() {
+        if (suppressed || !odd) && !self.is_in_case() && !self.is_anonymous() {
             self.learn_marks();
             self.learn_admin();
             self.learn_whereabouts();
@@ -147,7 +149,8 @@ impl Judge<'_> {
         if self.is_persons() && agent.is_some() && !self.state.agents.knows(agent) {
             let text = (self.read_text)(self.event);
             let UserState { agents, sessions, .. } = &mut *self.state;
-            agents.add(agent, &text.ua, |print| sessions.need(print));
+            let claim = self.settings.agents.parse(&text.ua);
+            agents.add(agent, &text.ua, claim, |print| sessions.need(print));
         }
     }
 
@@ -155,6 +158,7 @@ impl Judge<'_> {
     fn signals(&mut self) -> Vec<Signal> {
         let mut signals = Vec::new();
         signals.extend(tor::check(self.event, self.references));
+        self.agents(&mut signals);
         signals.extend(self.fingerprint());
         self.volumes(&mut signals);
         self.few(&mut signals);
@@ -174,7 +178,7 @@ impl Judge<'_> {
         } else {
             session.newest = event.time;
             let agent_changed = session.had_other(agent);
-            session.follow(event.ip, agent);
+            session.follow(event.time, event.ip, agent);
             session.holders.check(&Sight { time: event.time, client, cookie: event.cookie, agent_changed }, newest)
         };
         self.count(Total::SessionsEvicted, u64::from(evicted));
@@ -199,7 +203,7 @@ impl Judge<'_> {
     /// network.
     fn marks(&self) -> impl Iterator<Item = (MarkKind, Print)> + use<> {
         let tls = Print::of(self.event.tls);
-        let family = || self.state.agents.family(Print::of(self.event.agent));
+        let family = || self.state.agents.claim(Print::of(self.event.agent)).family;
         let marks = [
             (MarkKind::Tls, if tls.is_some() { tls } else { family() }),
             (MarkKind::Client, Print::of(self.event.client)),
@@ -214,14 +218,20 @@ impl Judge<'_> {
         self.state.cases.as_ref().is_some_and(|cases| cases.touch(session))
     }
 
-    /// Counts the day for the event's marks, unless somebody else may be behind it.
+    /// Counts the day for the event's marks, unless somebody else may be behind it. What an upgrade changed is as well
+    /// known as what it was before.
     fn learn_marks(&mut self) {
         let public = self.event.ip.is_some_and(is_public);
         if !public || !self.is_own() {
             return;
         }
         let today = day(self.event.time);
-        for (kind, print) in self.marks() {
+        let session = self.session().and_then(|id| self.state.sessions.get(id));
+        if let Some((from, to)) = session.and_then(|session| session.holders.upgraded(self.event.time)) {
+            let evicted = self.state.marks.inherit(MarkKind::Tls, from, to, today);
+            self.count(Total::MarksEvicted, u64::from(evicted));
+        }
+        for (kind, print) in self.marks().chain(self.agent_mark()) {
             let evicted = self.state.marks.learn(kind, print, today);
             self.count(Total::MarksEvicted, u64::from(evicted));
         }
@@ -230,17 +240,20 @@ impl Judge<'_> {
     /// Notes what was found on the cases it belongs to, and raises the rest as one anomaly.
     fn raise(&mut self, signals: &[Signal]) {
         let (at, time, session) = (self.event.at, self.event.time, self.session());
-        let fresh: Vec<Signal> = {
-            let cases = self.state.cases.get_or_insert_default();
-            signals.iter().filter(|signal| !cases.note(session, signal.reason(), at, time)).copied().collect()
-        };
-        if fresh.is_empty() {
+        let mut reasons: Vec<Reason> = signals.iter().map(Signal::reason).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        let cases = self.state.cases.get_or_insert_default();
+        reasons.retain(|reason| !cases.note(session, *reason, at, time));
+        if reasons.is_empty() {
             return;
         }
         let text = (self.read_text)(self.event);
-        let evidence = fresh.iter().flat_map(|signal| signal.evidence(&text, time)).collect();
-        let mut reasons: Vec<Reason> = fresh.iter().map(Signal::reason).collect();
-        reasons.sort_unstable();
+        let previous_ua = self.previous_ua();
+        let tool = self.references.tool(self.event.tls);
+        let scene = Scene { text: &text, time, previous_ua: &previous_ua, tool };
+        let fresh = signals.iter().filter(|signal| reasons.contains(&signal.reason()));
+        let evidence = fresh.flat_map(|signal| signal.evidence(&scene)).collect();
         let anomaly = self.anomaly(&text, reasons, evidence, false);
         for reason in &anomaly.reasons {
             self.open_case(&anomaly, *reason);
@@ -294,6 +307,12 @@ impl Judge<'_> {
         (self.emit)(DetectOut::Anomaly(Box::new(anomaly)));
     }
 
+    /// The agent that the session had before the event's.
+    fn previous_ua(&self) -> String {
+        let session = self.session().and_then(|id| self.state.sessions.get(id));
+        session.map_or_else(String::new, |session| self.state.agents.text(session.previous_agent()))
+    }
+
     fn anomaly(&self, text: &EventText, reasons: Vec<Reason>, evidence: Vec<Evidence>, imported: bool) -> Anomaly {
         let event = self.event;
         let (org, user) = event.names();
@@ -319,7 +338,7 @@ impl Judge<'_> {
             session: text.session_id.clone(),
             ip_address: text.ip_address.clone(),
             previous_ip_address: session.map_or_else(String::new, |session| session.previous_ip()),
-            previous_ua: session.map_or_else(String::new, |session| self.state.agents.text(session.previous_agent())),
+            previous_ua: self.previous_ua(),
             location: event.country.map_or_else(String::new, whereabouts::name),
             first_seen: session.map_or(event.at, |session| session.first_seen),
             marks: self.marks().map(known).collect(),

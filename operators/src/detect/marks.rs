@@ -37,13 +37,33 @@ impl KnownMarks {
             }
             return false;
         }
+        self.place(kind, KnownMark { kind: kind as u8, days: 1, last_day: today, print }, today)
+    }
+
+    /// Hands the days of a mark to the one that took its place, as a program's fingerprint changes with an update. It
+    /// keeps them itself: another device of the user's may not be updated yet. Returns the same as [`KnownMarks::learn`].
+    pub fn inherit(&mut self, kind: MarkKind, from: Print, to: Print, today: u16) -> bool {
+        let place_of = |print| self.0.iter().position(|mark| mark.kind == kind as u8 && mark.print == print);
+        let Some(old) = place_of(from).map(|place| self.0[place]).filter(|old| !forgotten(old, today)) else {
+            return false;
+        };
+        let handed = KnownMark { print: to, ..old };
+        let Some(place) = place_of(to) else { return self.place(kind, handed, today) };
+        let new = &mut self.0[place];
+        if new.days < handed.days || forgotten(new, today) {
+            *new = handed;
+        }
+        false
+    }
+
+    fn place(&mut self, kind: MarkKind, new: KnownMark, today: u16) -> bool {
         self.0.retain(|mark| !forgotten(mark, today));
         let of_kind = self.0.iter().filter(|mark| mark.kind == kind as u8).count();
         let full = of_kind >= MARKS_MAX;
         if full && !self.evict(kind) {
             return true;
         }
-        self.0.push(KnownMark { kind: kind as u8, days: 1, last_day: today, print });
+        self.0.push(new);
         full
     }
 
@@ -68,7 +88,7 @@ impl KnownMarks {
     /// All of them by kind and print, for people.
     pub fn view(&self, now: Micros) -> Value {
         let view = |mark: &KnownMark| {
-            let kind = ["tls", "client", "network"].get(usize::from(mark.kind)).copied().unwrap_or("unknown");
+            let kind = ["tls", "client", "network", "agent"].get(usize::from(mark.kind)).copied().unwrap_or("unknown");
             let today = day(now);
             let known = mark.days >= MARK_DAYS && !forgotten(mark, today);
             let last_day_us = u64::from(mark.last_day) * Span::from_days(1).0;
@@ -109,6 +129,27 @@ mod tests {
         }
         assert!(!marks.knows(MarkKind::Client, Print(5), 13));
         assert!(!marks.knows(MarkKind::Tls, Print(5), 13 + MARK_IDLE_DAYS + 1));
+    }
+
+    #[test]
+    fn what_takes_a_marks_place_is_known_for_as_long_as_it_and_both_stay() {
+        let mut marks = KnownMarks::default();
+        (10..14).for_each(|today| assert!(!marks.learn(MarkKind::Tls, Print(1), today)));
+        let knows = |marks: &KnownMarks, print| marks.knows(MarkKind::Tls, Print(print), 14);
+        for to in [2, 2] {
+            assert!(!marks.inherit(MarkKind::Tls, Print(1), Print(to), 14));
+            assert!(knows(&marks, 1) && knows(&marks, to) && marks.0.len() == 2);
+        }
+        marks.learn(MarkKind::Tls, Print(3), 14);
+        assert!(!knows(&marks, 3));
+        marks.inherit(MarkKind::Tls, Print(3), Print(1), 14);
+        assert!(knows(&marks, 1), "never for the worse");
+        marks.inherit(MarkKind::Tls, Print(1), Print(3), 14);
+        assert!(knows(&marks, 3));
+        // Of another kind, or forgotten: nothing to hand on.
+        marks.inherit(MarkKind::Client, Print(1), Print(4), 14);
+        marks.inherit(MarkKind::Tls, Print(1), Print(5), 14 + MARK_IDLE_DAYS);
+        assert!(!knows(&marks, 4) && marks.0.iter().all(|mark| mark.print.0 < 4));
     }
 
     #[test]

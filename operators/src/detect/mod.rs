@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod asn;
+pub mod automation_tls;
 pub mod cases;
 pub mod client;
 pub mod excessive_downloads;
@@ -24,12 +25,18 @@ pub mod session_fingerprint;
 pub mod sessions;
 pub mod short;
 pub mod signal;
+pub mod spoofed_user_agent;
 pub mod state;
 pub mod tor;
 pub mod unexpected_admin_action;
 pub mod unexpected_api_call_volume;
+pub mod unexpected_client;
 pub mod unexpected_credential_testing;
 pub mod unexpected_message_deletion;
+pub mod unexpected_scraping;
+pub mod unexpected_user_agent;
+pub mod user_agent;
+pub mod user_agent_parser;
 pub mod volume;
 pub mod whereabouts;
 
@@ -45,14 +52,18 @@ use judge::Judge;
 use record::{CLOSED, DetectOut, DetectRecord, UserChange};
 use references::References;
 use state::UserState;
+use std::sync::Arc;
+use user_agent_parser::UserAgentParser;
 
 /// How detection is set for a job.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DetectSettings {
     /// Whether an anomaly found elsewhere, which came as an event, is raised like our own.
     pub respond_to_imported: bool,
     /// How the bars of volume rules are made.
     pub volumes: VolumeRules,
+    /// Reads what user agents claim.
+    pub agents: Arc<UserAgentParser>,
 }
 
 /// The totals of detection. Those of events are of the user's copy alone, so that each event counts once.
@@ -119,7 +130,7 @@ impl Logic for Detect {
     type Record = DetectRecord;
     type Row = UserState;
     type Out = DetectOut;
-    const PORTS: usize = 5;
+    const PORTS: usize = 6;
     const TOTALS: &'static [&'static str] = &[
         "applied",
         "duplicate",
@@ -145,6 +156,7 @@ impl Logic for Detect {
         match record {
             DetectRecord::Event(event) => self.event(event, context)?,
             DetectRecord::Threshold(threshold) => self.references.threshold(*threshold),
+            DetectRecord::TakenBack(taken_back) => self.references.taken_back(*taken_back),
             DetectRecord::Reference(record) => self.references.control(*record),
             DetectRecord::Directory(directory) => {
                 let (key, change) = directory.into_parts();

@@ -1,7 +1,7 @@
 //! What comes into detection and what goes out. Owned here: routing and the order of application at one time: what was
-//! set, what is known of users, thresholds, events.
+//! set, what is known of users, what orgs taught, events.
 
-use crate::baseline::{Move, Threshold};
+use crate::baseline::{Move, TakenBack, Threshold, WentDown};
 use crate::model::anomaly::{Active, Anomaly, CaseClosed};
 use crate::model::control::{ControlRecord, ControlValue, DirectoryRow};
 use crate::model::event::{Event, KeyKind, key_of};
@@ -22,6 +22,8 @@ pub enum DetectRecord {
     Directory(Box<Directory>),
     /// A threshold that an org taught; broadcast.
     Threshold(Box<Threshold>),
+    /// A version that an org took back; broadcast.
+    TakenBack(Box<TakenBack>),
     /// An event.
     Event(Event),
 }
@@ -102,7 +104,7 @@ impl DetectRecord {
 
     /// Whether the record goes to every worker rather than to the one that owns its key.
     pub fn is_broadcast(&self) -> bool {
-        matches!(self, DetectRecord::Reference(_) | DetectRecord::Threshold(_))
+        matches!(self, DetectRecord::Reference(_) | DetectRecord::Threshold(_) | DetectRecord::TakenBack(_))
     }
 
     fn rank(&self) -> u8 {
@@ -110,7 +112,8 @@ impl DetectRecord {
             DetectRecord::Reference(_) => 0,
             DetectRecord::Directory(_) => 1,
             DetectRecord::Threshold(_) => 2,
-            DetectRecord::Event(_) => 3,
+            DetectRecord::TakenBack(_) => 3,
+            DetectRecord::Event(_) => 4,
         }
     }
 }
@@ -127,6 +130,12 @@ impl From<Threshold> for DetectRecord {
     }
 }
 
+impl From<TakenBack> for DetectRecord {
+    fn from(taken_back: TakenBack) -> Self {
+        DetectRecord::TakenBack(Box::new(taken_back))
+    }
+}
+
 impl From<Directory> for DetectRecord {
     fn from(directory: Directory) -> Self {
         DetectRecord::Directory(Box::new(directory))
@@ -139,13 +148,14 @@ impl Record for DetectRecord {
             DetectRecord::Reference(record) => record.at,
             DetectRecord::Directory(directory) => directory.at,
             DetectRecord::Threshold(threshold) => threshold.at,
+            DetectRecord::TakenBack(taken_back) => taken_back.at,
             DetectRecord::Event(event) => event.at,
         }
     }
 
     fn key(&self) -> RowKey<'_> {
         match self {
-            DetectRecord::Reference(_) | DetectRecord::Threshold(_) => RowKey::of(b""),
+            DetectRecord::Reference(_) | DetectRecord::Threshold(_) | DetectRecord::TakenBack(_) => RowKey::of(b""),
             DetectRecord::Directory(directory) => RowKey::of(&directory.key),
             DetectRecord::Event(event) => event.key(),
         }
@@ -156,6 +166,7 @@ impl Record for DetectRecord {
             (DetectRecord::Reference(a), DetectRecord::Reference(b)) => a.cmp(b),
             (DetectRecord::Directory(a), DetectRecord::Directory(b)) => a.cmp(b),
             (DetectRecord::Threshold(a), DetectRecord::Threshold(b)) => a.cmp(b),
+            (DetectRecord::TakenBack(a), DetectRecord::TakenBack(b)) => a.cmp(b),
             (DetectRecord::Event(a), DetectRecord::Event(b)) => a.order(b),
             (a, b) => a.rank().cmp(&b.rank()),
         }
@@ -175,6 +186,8 @@ pub enum DetectOut {
     Late(Late),
     /// A user was active in this hour; port [`ACTIVE`].
     Active(Active),
+    /// A user went down to an older version; port [`WENT_DOWN`].
+    WentDown(WentDown),
 }
 
 /// Port of anomalies.
@@ -187,6 +200,8 @@ pub const MOVES: usize = 2;
 pub const LATE: usize = 3;
 /// Port of active users.
 pub const ACTIVE: usize = 4;
+/// Port of users who went down to an older version.
+pub const WENT_DOWN: usize = 5;
 
 impl DetectOut {
     /// The port that it goes out on.
@@ -197,6 +212,7 @@ impl DetectOut {
             DetectOut::Move(_) => MOVES,
             DetectOut::Late(_) => LATE,
             DetectOut::Active(_) => ACTIVE,
+            DetectOut::WentDown(_) => WENT_DOWN,
         }
     }
 }

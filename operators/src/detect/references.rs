@@ -2,12 +2,15 @@
 //! the tables, filled by broadcast records in the order of their application, so what has applied holds. In no snapshot:
 //! policy and baseline send again what is in force.
 
+use super::automation_tls::AutomationTls;
 use super::prefixes::Prefixes;
-use crate::baseline::{Subject, Threshold};
+use crate::baseline::{Rollback, Subject, TakenBack, Threshold};
+use crate::limits::ROLLBACK_LASTS;
 use crate::model::control::{AllowList, ControlRecord, ControlValue, Settings, ThreatList};
 use crate::model::event::Event;
 use crate::model::reason::Reason;
 use engine::key::{Map, Set};
+use engine::time::Micros;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -18,6 +21,8 @@ pub struct References {
     suspicious_asns: Set<u32>,
     cloud_asns: Set<u32>,
     ioc: Prefixes,
+    /// The list that replaces the shipped table while it is set.
+    automation_tls: Option<AutomationTls>,
     orgs: Map<String, OrgReferences>,
 }
 
@@ -27,6 +32,8 @@ pub struct OrgReferences {
     trusted: Trusted,
     settings: Settings,
     thresholds: BTreeMap<Subject, Threshold>,
+    /// Versions that were taken back, and from when.
+    rollbacks: BTreeMap<Rollback, Micros>,
 }
 
 /// Trusted networks, prepared for looking up.
@@ -69,9 +76,22 @@ impl References {
         self.ioc.cover(ip)
     }
 
+    /// Takes up that an org took a version back. The caller keeps back what does not apply yet.
+    pub fn taken_back(&mut self, taken_back: TakenBack) {
+        let TakenBack { at, org, rollback } = taken_back;
+        let rollbacks = &mut self.org_mut(org).rollbacks;
+        rollbacks.retain(|_, from| at < from.plus(ROLLBACK_LASTS));
+        rollbacks.insert(rollback, at);
+    }
+
     /// Whether the address is a Tor exit node.
     pub fn is_tor_exit(&self, ip: IpAddr) -> bool {
         self.tor_exits.contains(&ip.to_canonical())
+    }
+
+    /// The tool that has a TLS fingerprint, given as its hash.
+    pub fn tool(&self, tls: Option<u64>) -> Option<&str> {
+        self.automation_tls.as_ref().unwrap_or(AutomationTls::shipped()).tool(tls?)
     }
 
     /// What an org set and taught, if it did.
@@ -88,10 +108,11 @@ impl References {
             (_, Some(ThreatList::SuspiciousAsn(asns))) => self.suspicious_asns = asns.into_iter().collect(),
             (_, Some(ThreatList::CloudAsn(asns))) => self.cloud_asns = asns.into_iter().collect(),
             (_, Some(ThreatList::IocIp(prefixes))) => self.ioc = prefixes.into_iter().collect(),
-            (_, Some(ThreatList::AutomationTls(_))) => {}
+            (_, Some(ThreatList::AutomationTls(list))) => self.automation_tls = Some(AutomationTls::of_list(&list)),
             ("tor_exit", None) => self.tor_exits.clear(),
             ("suspicious_asn", None) => self.suspicious_asns.clear(),
             ("cloud_asn", None) => self.cloud_asns.clear(),
+            ("automation_tls", None) => self.automation_tls = None,
             ("ioc_ip", None) => self.ioc = Prefixes::default(),
             (_, None) => {}
         }
@@ -112,6 +133,11 @@ impl OrgReferences {
     /// Whether the org excluded the user by name for a reason.
     pub fn excludes(&self, user: &str, reason: Reason) -> bool {
         self.settings.responses.get(&reason).is_some_and(|response| response.exclude_users.contains(user))
+    }
+
+    /// Whether the org took this version back.
+    pub fn took_back(&self, rollback: Rollback, at: Micros) -> bool {
+        self.rollbacks.get(&rollback).is_some_and(|from| at < from.plus(ROLLBACK_LASTS))
     }
 
     /// The threshold that the org has taught.

@@ -97,6 +97,12 @@ impl Holders {
         }
     }
 
+    /// The TLS fingerprint that an upgrade at this time replaced, and the one that took its place.
+    pub fn upgraded(&self, time: Micros) -> Option<(Print, Print)> {
+        let replaced = self.replaced.as_deref().filter(|replaced| replaced.since == time);
+        replaced.map(|replaced| (replaced.tls, self.current.tls))
+    }
+
     /// Roughly the bytes on the heap.
     pub fn weight(&self) -> usize {
         let boxes = usize::from(self.owner.is_some()) + usize::from(self.presenter.is_some());
@@ -223,7 +229,7 @@ impl Stamp {
 const SECOND: u64 = 1_000_000;
 
 /// Whether the order of two stamps can be told: within one second it cannot if either was rounded down to it.
-fn order_known(earlier: Micros, later: Micros) -> bool {
+pub fn order_known(earlier: Micros, later: Micros) -> bool {
     earlier.secs() != later.secs() || !(earlier.0.is_multiple_of(SECOND) || later.0.is_multiple_of(SECOND))
 }
 

@@ -4,7 +4,7 @@
 use super::agents::Agents;
 use super::client::{Client, Print};
 use super::session_fingerprint::Holders;
-use crate::limits::{SESSION_IDLE, SESSIONS_MAX};
+use crate::limits::{COOKIE_GRACE, SESSION_IDLE, SESSIONS_MAX};
 use engine::time::Micros;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -25,6 +25,8 @@ pub struct Session {
     previous_ip: Option<IpAddr>,
     agent: Print,
     previous_agent: Print,
+    /// Event time, in seconds, at which the agent became another one than these two.
+    agent_since: u32,
 }
 
 impl Session {
@@ -38,16 +40,20 @@ impl Session {
             previous_ip: None,
             agent: Print::default(),
             previous_agent: Print::default(),
+            agent_since: 0,
         }
     }
 
     /// Takes over address and agent of an event that is no older than the newest.
-    pub fn follow(&mut self, ip: Option<IpAddr>, agent: Print) {
+    pub fn follow(&mut self, time: Micros, ip: Option<IpAddr>, agent: Print) {
         if ip.is_some() && ip != self.ip {
             self.previous_ip = self.ip.or(self.previous_ip);
             self.ip = ip;
         }
         if agent.is_some() && agent != self.agent {
+            if agent != self.previous_agent {
+                self.agent_since = time.secs() as u32;
+            }
             if self.agent.is_some() {
                 self.previous_agent = self.agent;
             }
@@ -58,6 +64,17 @@ impl Session {
     /// Whether the session's agent was another one until now.
     pub fn had_other(&self, agent: Print) -> bool {
         agent.differs(self.agent)
+    }
+
+    /// The agent, if there was one.
+    pub fn agent(&self) -> Print {
+        self.agent
+    }
+
+    /// Whether this agent was replaced so short a time ago that it may still be heard of.
+    pub fn lingers(&self, agent: Print, time: Micros) -> bool {
+        let since = Micros::from_secs(u64::from(self.agent_since) + 1);
+        agent == self.previous_agent && time.since(since) <= COOKIE_GRACE
     }
 
     /// Whether the session needs the text of this agent.

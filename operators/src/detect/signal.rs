@@ -4,12 +4,15 @@
 use super::asn;
 use super::few::{self, Crowd};
 use super::ip_address::Network;
+use super::spoofed_user_agent::By;
 use super::unexpected_admin_action::Clues;
 use super::volume::Rule;
+use super::{unexpected_client, unexpected_scraping, unexpected_user_agent};
 use crate::baseline::Class;
 use crate::model::anomaly::Evidence;
 use crate::model::event::EventText;
 use crate::model::reason::Reason;
+use crate::model::software::Nature;
 use engine::time::Micros;
 
 /// What a rule found in one event.
@@ -33,6 +36,16 @@ pub enum Signal {
     },
     /// Another client than the session had.
     ClientChanged(Change),
+    /// The session's agent is another one than it was, or none that the session should have.
+    AgentChanged,
+    /// An agent that people do not have.
+    UnexpectedAgent(Nature),
+    /// What was measured contradicts the agent.
+    SpoofedAgent(By),
+    /// A client that is none of a person's, or not the one that it claims to be.
+    UnexpectedClient(By),
+    /// A tool that copies data.
+    ScrapingTool(By),
     /// Too many events that a volume rule counts.
     Volume(&'static Rule, Excess),
     /// Too many of what is rare.
@@ -43,6 +56,19 @@ pub enum Signal {
     SuspiciousAsn(u32),
     /// The network is unusual for the user, or listed.
     Network(Network),
+}
+
+/// What evidence is written from.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// The strings of the event.
+    pub text: &'a EventText,
+    /// Its time.
+    pub time: Micros,
+    /// The session's agent before the event's, empty if there was none.
+    pub previous_ua: &'a str,
+    /// The tool that has the event's TLS fingerprint.
+    pub tool: Option<&'a str>,
 }
 
 /// What of a client changed within its session.
@@ -118,6 +144,11 @@ impl Signal {
             Signal::StaleCookie { .. } | Signal::TwoHolders { .. } | Signal::ClientChanged(_) => {
                 Reason::SessionFingerprint
             }
+            Signal::AgentChanged => Reason::UserAgent,
+            Signal::UnexpectedAgent(_) => Reason::UnexpectedUserAgent,
+            Signal::SpoofedAgent(_) => Reason::SpoofedUserAgent,
+            Signal::UnexpectedClient(_) => Reason::UnexpectedClient,
+            Signal::ScrapingTool(_) => Reason::UnexpectedScraping,
             Signal::Volume(rule, _) => rule.reason,
             Signal::Crowd(rule, _) => rule.reason,
             Signal::AdminAction(_) => Reason::UnexpectedAdminAction,
@@ -126,8 +157,9 @@ impl Signal {
         }
     }
 
-    /// What to show for it, given the strings of the event.
-    pub fn evidence(&self, text: &EventText, time: Micros) -> Vec<Evidence> {
+    /// What to show for it.
+    pub fn evidence(&self, scene: &Scene<'_>) -> Vec<Evidence> {
+        let (text, time) = (scene.text, scene.time);
         let blank = |metric: &str, observed: String, threshold: String, source: &str| Evidence {
             reason: self.reason().code().to_owned(),
             metric: metric.to_owned(),
@@ -160,6 +192,27 @@ impl Signal {
                 ];
                 let changed = traits.into_iter().filter(|(changed, ..)| *changed);
                 changed.map(|(_, metric, value)| blank(metric, value, "unchanged".to_owned(), "session")).collect()
+            }
+            Signal::AgentChanged => {
+                let before = scene.previous_ua.to_owned();
+                vec![blank("user_agent_change_details", text.ua.clone(), before, "session")]
+            }
+            Signal::UnexpectedAgent(nature) => {
+                vec![blank(unexpected_user_agent::metric(nature), text.ua.clone(), String::new(), "")]
+            }
+            Signal::SpoofedAgent(by) => {
+                let (client, os) = unexpected_client::detected(scene, by);
+                let found = format!("{client} {os}").trim().to_owned();
+                vec![blank("claimed_user_agent", text.ua.clone(), found, by.source())]
+            }
+            Signal::UnexpectedClient(by) => {
+                let (client, os) = unexpected_client::detected(scene, by);
+                let found = [("detected_client", client), ("detected_os", os)];
+                let found = found.into_iter().filter(|(_, value)| !value.is_empty());
+                found.map(|(metric, value)| blank(metric, value, String::new(), by.source())).collect()
+            }
+            Signal::ScrapingTool(by) => {
+                vec![blank("scraping_tool", unexpected_scraping::tool(scene, by), String::new(), by.source())]
             }
             Signal::Volume(rule, Excess { count, start, end, bar }) => {
                 let one = blank(rule.metric.name(), count.to_string(), bar.value.to_string(), &bar.source.name());

@@ -9,6 +9,7 @@ use super::recent::RecentIds;
 use super::record::Standing;
 use super::sessions::Sessions;
 use super::unexpected_admin_action::AdminHistory;
+use super::unexpected_scraping::Reads;
 use super::volume::Volumes;
 use super::whereabouts::Whereabouts;
 use crate::limits::USER_IDLE;
@@ -47,6 +48,8 @@ pub struct UserState {
     pub admin: Option<Box<AdminHistory>>,
     /// Where the user's clients were last.
     pub whereabouts: Whereabouts,
+    /// What was read within an hour, if anything.
+    pub reads: Option<Box<Reads>>,
 }
 
 impl UserState {
@@ -78,6 +81,7 @@ impl UserState {
             "few": self.few.as_ref().map_or_else(|| json!({}), |few| few.view(now)),
             "admin": self.admin.as_ref().map_or_else(|| json!({}), |admin| admin.view()),
             "whereabouts": self.whereabouts.view(),
+            "reads": self.reads.as_ref().map_or(0, |reads| reads.count()),
             "cases": self.cases.as_ref().map_or_else(|| json!({}), |cases| cases.view()),
         })
     }
@@ -102,6 +106,7 @@ impl Row for UserState {
             + self.few.as_ref().map_or(0, |few| size_of::<Counts>() + few.weight())
             + self.admin.as_ref().map_or(0, |admin| size_of::<AdminHistory>() + admin.weight())
             + self.whereabouts.weight()
+            + self.reads.as_ref().map_or(0, |reads| size_of::<Reads>() + reads.weight())
             + self.cases.as_ref().map_or(0, |cases| size_of::<Cases>() + cases.weight())
     }
 }

@@ -25,6 +25,7 @@ use super::marks::day;
 use super::signal::{Bar, BarSource, Excess, Signal};
 use super::{
     excessive_downloads, excessive_file_shares, search_volume, unexpected_api_call_volume, unexpected_message_deletion,
+    unexpected_scraping,
 };
 use crate::baseline::buckets::bucket;
 use crate::baseline::{Class, Metric, quarter};
@@ -55,6 +56,7 @@ pub const RULES: [Rule; Metric::ALL.len()] = [
     unexpected_api_call_volume::RULE,
     search_volume::RULE,
     unexpected_message_deletion::RULE,
+    unexpected_scraping::RULE,
 ];
 
 /// What is remembered of a user's volumes, those that there are, in the order of their metrics.
@@ -186,6 +188,11 @@ impl Volume {
             let start = end.minus(Span(u64::from(WINDOW_MINUTES) * MINUTE.0));
             Signal::Volume(rule, Excess { count, start, end, bar })
         })
+    }
+
+    /// In how many of a window's six parts anything counted that did not come from a trusted network.
+    pub fn parts(&self, window: &Excess) -> u32 {
+        self.ring.parts((window.start.0 / MINUTE.0) as u32)
     }
 
     /// What the user is held against, given the org's threshold.

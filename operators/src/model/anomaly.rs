@@ -85,6 +85,8 @@ pub enum MarkKind {
     Client,
     /// AS number, or the address prefix where there is none.
     Network,
+    /// Family of a user agent that is made for scripts. Known within detection alone; no anomaly carries it.
+    Agent,
 }
 
 /// One mark of a session and whether it is an honest one.

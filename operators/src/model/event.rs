@@ -1,6 +1,7 @@
 //! One activity event, as it travels from the source to the detectors: what the hot path compares, as numbers, and
 //! beside it the line it came from, which is read again only for the rare event that raises something.
 
+use super::software::Software;
 use bytes::{BufMut, Bytes};
 use engine::key::{self, KeyGroup};
 use engine::keyed::Record;
@@ -130,6 +131,8 @@ pub struct Event {
     pub tls: Option<u64>,
     /// Hash of `context.client` name and system (not the version).
     pub client: Option<u64>,
+    /// The software that `context.client` stands for.
+    pub measured: Software,
     /// Hash of `context.client.version`.
     pub client_version: Option<u64>,
     /// Hash of `context.device_id`.

@@ -7,3 +7,4 @@ pub mod decision;
 pub mod event;
 pub mod id;
 pub mod reason;
+pub mod software;

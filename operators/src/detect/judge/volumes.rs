@@ -7,7 +7,7 @@ use super::super::signal::{Bar, BarSource, Signal};
 use super::super::state::UserState;
 use super::super::volume::{Count, Moved, RULES, Rule, Teaches, origin};
 use super::Judge;
-use crate::baseline::{Class, Move, Subject, quarter};
+use crate::baseline::{Class, Metric, Move, Subject, quarter};
 use crate::limits::{PRIOR_SAMPLES, USER_NEW};
 use crate::model::event::KeyKind;
 
@@ -15,7 +15,11 @@ impl Judge<'_> {
     /// Counts the event for every volume rule that it concerns.
     pub(super) fn volumes(&mut self, signals: &mut Vec<Signal>) {
         for rule in self.counting() {
-            signals.extend(self.volume(rule));
+            let reads = rule.metric == Metric::DistinctReads;
+            if !reads || self.reads_anew() {
+                let signal = self.volume(rule);
+                signals.extend(signal.filter(|signal| !reads || self.copies_steadily(signal)));
+            }
         }
     }
 
@@ -24,7 +28,10 @@ impl Judge<'_> {
         let event = self.event;
         let action = event.action;
         let counts = event.ok && (event.kind == KeyKind::App || !event.by_app);
-        RULES.iter().filter(move |rule| counts && (rule.counts)(action))
+        // What an app reads for many people has no breadth that could be odd; what names no entity is not distinct.
+        let reads = event.kind == KeyKind::User && event.entity.is_some();
+        let concerned = move |rule: &&Rule| reads || rule.metric != Metric::DistinctReads;
+        RULES.iter().filter(move |rule| counts && (rule.counts)(action)).filter(concerned)
     }
 
     fn volume(&mut self, rule: &'static Rule) -> Option<Signal> {

@@ -68,6 +68,8 @@ fn a_row_comes_back_whole() {
     assert!(back.is_exempt(Reason::UserAgent) && !back.is_exempt(Reason::Tor));
 }
 
+const SLACK_IOS: &str = "com.tinyspeck.chatlyio/25.1.10 (iPhone; iOS 18.3; Scale/3.00)";
+
 /// A month of an ordinary user: workdays, one or two devices, some five events an hour, now and then a download.
 fn ordinary(seed: u64) -> Vec<u8> {
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
@@ -85,6 +87,7 @@ fn ordinary(seed: u64) -> Vec<u8> {
                 let id = format!("{day}.{hour}.{n}");
                 let one = if dice.random_range(0..200) == 0 { download(id, secs) } else { act(id, secs) };
                 world.apply(&Act {
+                    ua: if mobile { SLACK_IOS.to_owned() } else { one.ua.clone() },
                     tls: Some(if mobile { "t2" } else { "t1" }),
                     client: Some(if mobile { ("Slack", "iOS", "1") } else { ("Chrome", "Windows", "131") }),
                     device: Some(device),

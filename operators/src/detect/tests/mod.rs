@@ -1,6 +1,7 @@
 //! Detection against scenarios, slow obvious versions of its rules, and its bounds.
 
 mod admin;
+mod agents;
 mod bounds;
 mod few;
 mod networks;
@@ -12,12 +13,14 @@ use super::judge::Judge;
 use super::record::{DetectOut, Standing};
 use super::references::References;
 use super::state::UserState;
+use super::user_agent_parser::UserAgentParser;
 use super::{Detect, DetectSettings, Total};
 use crate::baseline::{Class, Metric, Move, Subject, Threshold, VolumeRule, VolumeRules};
 use crate::model::anomaly::{Anomaly, CaseClosed};
 use crate::model::control::{AllowList, ControlRecord, ControlValue, ResponseSetting, Settings, ThreatList};
 use crate::model::event::{Action, Event, EventText, KeyKind, Person, key_of};
 use crate::model::reason::Reason;
+use crate::model::software::Software;
 use engine::key;
 use engine::keyed::Logic;
 use engine::time::{Micros, Span};
@@ -128,6 +131,7 @@ impl Act {
             ip: self.ip.parse().ok(),
             tls: self.tls.map(hash),
             client: self.client.map(|(name, os, _)| hash(&format!("{name}/{os}"))),
+            measured: self.client.map_or_else(Software::default, |(name, os, _)| Software::named(name, os)),
             client_version: self.client.map(|(_, _, version)| hash(version)),
             device: self.device.map(hash),
             cookie: self.cookie.map(Micros::from_secs),
@@ -179,6 +183,7 @@ impl World {
             settings: DetectSettings {
                 respond_to_imported: false,
                 volumes: VolumeRules::new(|_| VolumeRule::new(10, 1.0, 10)),
+                agents: UserAgentParser::shipped(),
             },
             references: References::default(),
             state: UserState::default(),

@@ -263,7 +263,8 @@ fn networks_agree_with_the_list() {
                 // A session has one client, or that would be odd by itself.
                 let session = format!("{tls}{}", pick(3));
                 let act = Act { asn: Some(asn), country: Some(country), ..act(n, secs).session(&session) };
-                Act { tls: Some(tls), client: Some(client), ..act }
+                // Nothing is claimed, so that nothing contradicts what was measured.
+                Act { tls: Some(tls), client: Some(client), ua: String::new(), ..act }
             })
             .collect();
         let mut world = World::without_volumes();

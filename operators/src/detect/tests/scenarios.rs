@@ -409,6 +409,22 @@ fn marks_are_known_after_three_days_outside_any_case() {
 }
 
 #[test]
+fn a_fingerprint_that_an_update_changed_is_known_as_the_one_before_was() {
+    let day = |n: u64| Act { tls: Some("t1"), client: CHROME, asn: Some(7), ..act(format!("day{n}"), n * 86_400) };
+    let updated = |n: u64| Act { tls: Some("t2"), client: Some(("Chrome", "Windows", "132")), ..day(n) };
+    let knows_tls = |first: Act| {
+        let mut world = World::new();
+        world.run((0..3).map(day));
+        world.run([first, Act { id: "tor".to_owned(), ip: TOR, ..updated(4) }.session("s9")]);
+        world.anomalies().last().expect("Tor").marks[0].known
+    };
+    assert!(knows_tls(updated(3)));
+    assert!(!knows_tls(updated(3).session("s2")), "no update that the session shows");
+    assert!(!knows_tls(updated(3).ip(TOR)), "nothing is learned there");
+    assert!(!knows_tls(Act { client: CHROME, ..updated(3) }), "another client of the same version");
+}
+
+#[test]
 fn without_tls_the_agents_family_is_the_mark() {
     let mut world = World::new();
     let day = |n: u64| Act { ua: format!("Mozilla/5.0 Chrome/{}.0.0.0", 120 + n), ..act(n, n * 86_400) };

@@ -79,6 +79,14 @@ impl Ring {
         })
     }
 
+    /// In how many of the six parts of the window that starts with `start` anything counted that did not come from a
+    /// trusted network.
+    pub fn parts(&self, start: u32) -> u32 {
+        let window = start..start + WINDOW_MINUTES;
+        let within = self.0.iter().filter(|slot| slot.source != TRUSTED && window.contains(&slot.minute));
+        within.fold(0u8, |parts, slot| parts | 1 << ((slot.minute - start) / (WINDOW_MINUTES / 6))).count_ones()
+    }
+
     /// All counts by minute.
     pub fn by_minute(&self) -> BTreeMap<u32, u64> {
         self.0.iter().fold(BTreeMap::new(), |mut minutes, slot| {
