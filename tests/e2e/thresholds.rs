@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 const DOWNLOADS: u64 = 260;
 const BUSY: u64 = 4;
 const FILLER: u64 = 60_000;
-const FIRST: &str = "[detect.excessive_downloads]\nfloor = 50\nprior = 100\nmargin = 2.0\n";
-const SECOND: &str = "[detect.excessive_downloads]\nfloor = 20\nprior = 20\nmargin = 2.0\n";
+const FIRST: &str = "[detect.excessive_downloads]\nfloor = 50\nprior = 100\nmargin = 2.0\nuntaught = 1\n";
+const SECOND: &str = "[detect.excessive_downloads]\nfloor = 20\nprior = 20\nmargin = 2.0\nuntaught = 1\n";
 
 /// Busy users first, one after the other, then much that raises nothing, so that there is something left to do.
 fn lines() -> Vec<String> {

@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_threshold_is_sent_once_an_hour_ahead_and_the_one_in_force_is_kept() {
-        let rule = VolumeRule::new(1, 1.0, 0);
+        let rule = VolumeRule::new(1, 1.0, 0, 1);
         let mut row = OrgThresholds::default();
         let mut learn = |mins: u64, value| {
             let at = Micros::from_secs(mins * 60);
@@ -190,7 +190,7 @@ mod tests {
     }
     #[test]
     fn hours_lean_on_all_hours_and_change_with_them() {
-        let rule = VolumeRule::new(1, 1.0, 100);
+        let rule = VolumeRule::new(1, 1.0, 100, 1);
         let mut row = OrgThresholds::default();
         let mut learn = |class, value, samples| {
             let subject = Subject { metric: Metric::FileDownloads, class };
@@ -199,10 +199,10 @@ mod tests {
             sent.into_iter().map(|threshold| (threshold.subject.class, threshold.value)).collect::<Vec<_>>()
         };
         let night = Class(1);
-        assert_eq!(learn(night, 10, 499), []);
-        assert_eq!(learn(night, 10, 600), [(night, 32)]);
-        assert_eq!(learn(Class::ALL_HOURS, 20, 200), [(Class::ALL_HOURS, 60), (night, 22)]);
-        assert_eq!(learn(night, 10, 600), []);
-        assert_eq!(learn(night, 10, 0), [(night, 60)]);
+        assert_eq!(learn(night, 200, 499), []);
+        assert_eq!(learn(night, 200, 600), [(night, 175)]);
+        assert_eq!(learn(Class::ALL_HOURS, 20, 200), [(Class::ALL_HOURS, 60), (night, 165)]);
+        assert_eq!(learn(night, 200, 600), []);
+        assert_eq!(learn(night, 200, 0), [(night, 60)]);
     }
 }

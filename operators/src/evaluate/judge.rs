@@ -1,7 +1,9 @@
 //! The judgement: what belongs to which label, and what that makes of it.
 
 use super::read::{Audit, DecisionLine, Mention};
-use super::report::{Anomalies, Decisions, DifficultyRow, FINDINGS_MAX, Finding, ReasonRow, Report, Responses, share};
+use super::report::{
+    Anomalies, Decisions, DifficultyRow, FINDINGS_MAX, Finding, ReasonRow, Report, Responses, per_10k, share,
+};
 use super::thresholds::Thresholds;
 use crate::model::decision::Outcome;
 use crate::model::reason::Reason;
@@ -259,9 +261,8 @@ impl<'a> Judge<'a> {
         responses.owed = owed.len() as u64;
         responses.given = owed.iter().filter(|index| self.answered.contains_key(index)).count() as u64;
         responses.wrongful = responses.wrongful();
-        let per_10k = |count: u64| user_days.and_then(|days| share(count * 10_000, days));
-        responses.wrongful_per_10k = per_10k(responses.wrongful);
-        responses.wrongful_if_all_on_per_10k = responses.wrongful_if_all_on.and_then(per_10k);
+        responses.wrongful_per_10k = per_10k(responses.wrongful, user_days);
+        responses.wrongful_if_all_on_per_10k = responses.wrongful_if_all_on.and_then(|count| per_10k(count, user_days));
         let findings_dropped = self.findings.len().saturating_sub(FINDINGS_MAX) as u64;
         self.findings.truncate(FINDINGS_MAX);
         Report {
@@ -326,7 +327,7 @@ impl<'a> Judge<'a> {
             false_on_look_alike: tally.look_alike,
             false_unlabelled: tally.unlabelled,
             precision: share(tally.right, tally.right + wrong),
-            false_per_10k: user_days.and_then(|days| share(wrong * 10_000, days)),
+            false_per_10k: per_10k(wrong, user_days),
             delay_p50_s: quantile(&delays, 50),
             delay_p99_s: quantile(&delays, 99),
             owed: labels.iter().filter(|(_, label)| label.must_respond).count() as u64,

@@ -52,8 +52,8 @@ pub struct Anomalies {
 
 impl Anomalies {
     pub(super) fn per(self, user_days: Option<u64>) -> Self {
-        let per = |count: u64| user_days.and_then(|days| share(count * 10_000, days));
-        Anomalies { per_10k: per(self.total), false_per_10k: per(self.false_alarms), ..self }
+        let rates = (per_10k(self.total, user_days), per_10k(self.false_alarms, user_days));
+        Anomalies { per_10k: rates.0, false_per_10k: rates.1, ..self }
     }
 }
 
@@ -211,6 +211,11 @@ impl Finding {
 
 fn secs(at: Micros) -> f64 {
     at.0 as f64 / 1e6
+}
+
+/// So many per 10,000 user-days, if those are known.
+pub(super) fn per_10k(count: u64, user_days: Option<u64>) -> Option<f64> {
+    share(count * 10_000, user_days?)
 }
 
 /// A part of a whole; `None` if there is no whole.

@@ -100,7 +100,7 @@ fn much(dice: &mut Dice, org: &Org, volume: Volume) -> Vec<(u64, Visit)> {
     let mut visits = vec![(60, Visit::Much(volume, count, 3_300_000 / count.max(1)))];
     if volume == Volume::Searches && !org.is_plain() {
         // Looks into what was found, at a stretch; with what is done before and after, the most calls of anybody here.
-        let calls = org.high(Volume::Calls) * 9 / 10 - 100 - count;
+        let calls = org.high(Volume::Calls) - 50 - count;
         visits = vec![
             (60, Visit::Much(volume, count, 1_600_000 / count.max(1))),
             (1_900, Visit::Much(Volume::Calls, calls, 1_300_000 / calls.max(1))),

@@ -2,6 +2,7 @@
 //! from which counts on the rules, at their default settings, may and must call it too much.
 
 use super::act::Verb;
+use super::calendar::Local;
 use super::dice::Dice;
 use super::org::{Org, Style};
 use crate::limits::PRIOR_SAMPLES;
@@ -35,14 +36,22 @@ impl Volume {
         }
     }
 
-    /// The floor and the prior of the rule's default settings. Its margin is two everywhere.
-    const fn rule(self) -> (u64, u64) {
+    /// The floor, the prior and the untaught bar of the rule's default settings. Its margin is two everywhere.
+    const fn rule(self) -> (u64, u64, u64) {
         match self {
-            Volume::Downloads => (50, 50),
-            Volume::Shares | Volume::Deletions => (30, 50),
-            Volume::Calls => (1_000, 1_500),
-            Volume::Searches => (60, 100),
-            Volume::Breadth => (300, 400),
+            Volume::Downloads => (50, 50, 400),
+            Volume::Shares | Volume::Deletions => (30, 50, 200),
+            Volume::Calls => (1_000, 1_500, 3_000),
+            Volume::Searches => (60, 100, 400),
+            Volume::Breadth => (300, 400, 800),
+        }
+    }
+
+    /// How many in ten people at least do it at all on a working day.
+    const fn takers(self) -> u64 {
+        match self {
+            Volume::Deletions => 5,
+            _ => 9,
         }
     }
 
@@ -80,25 +89,23 @@ impl Org {
         self.style.highs()[volume as usize]
     }
 
-    /// The least count in 60 minutes that the rule may call too many here, once it knows the org.
+    /// The least count in 60 minutes that the rule may call too many here, once it knows the org: at the quietest hours,
+    /// half of its margin above a quantile that is somewhat under what the heaviest do.
     pub(super) fn bar_least(&self, volume: Volume) -> u64 {
-        (2 * self.high(volume)).max(volume.rule().0)
+        (self.high(volume) * 7 / 5).max(volume.rule().0)
     }
 
     /// A count that is too many here at a time, also where the rule has seen few samples yet.
     pub(super) fn bar_sure(&self, volume: Volume, at: Micros) -> u64 {
-        let ((floor, prior), high) = (volume.rule(), self.high(volume));
-        if high >= prior {
-            return 2 * high;
-        }
-        // On a working day at least a third of the people do it at all.
-        let days = (at.since(self.opens).0 / Span::from_days(1).0).min(28) * 5 / 7;
-        let samples = self.users * days / 3;
-        (2 * (samples * high + PRIOR_SAMPLES * prior) / (samples + PRIOR_SAMPLES)).max(floor)
-    }
-
-    /// Whether people here do as a matter of course what is too much for an org that nothing is known of.
-    pub(super) fn starts_high(&self) -> bool {
-        Volume::ALL.iter().any(|volume| self.high(*volume) > 2 * volume.rule().1)
+        let ((floor, prior, untaught), high) = (volume.rule(), self.high(volume));
+        let days = (0..28).map(|back| at.minus(Span::from_days(back + 1))).take_while(|day| *day >= self.opens);
+        let workdays = days.filter(|day| Local::of(*day, self.zone).is_workday()).count() as u64;
+        let samples = self.users * workdays * volume.takers() / 10;
+        let learned = if high < prior {
+            (2 * (samples * high + PRIOR_SAMPLES * prior) / (samples + PRIOR_SAMPLES)).max(floor)
+        } else {
+            2 * high
+        };
+        if samples < PRIOR_SAMPLES { learned.max(untaught) } else { learned }
     }
 }

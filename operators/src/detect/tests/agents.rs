@@ -393,7 +393,7 @@ fn breadth_agrees_with_the_list() {
             .collect();
         let mut world = World::new();
         world.settings.volumes = VolumeRules::new(|metric| {
-            VolumeRule::new(if metric == Metric::DistinctReads { 10 } else { 1_000_000 }, 1.0, 1)
+            VolumeRule::new(if metric == Metric::DistinctReads { 10 } else { 1_000_000 }, 1.0, 1, 1)
         });
         world.run(acts.clone());
         let expected = scraping_oracle(&acts);

@@ -9,7 +9,7 @@ use super::super::machines::{SCRIPTED, script};
 use super::super::network;
 use super::super::org::Style;
 use super::super::person::{Kind, Role, SECOND, slot};
-use super::{NETWORK, OF_STRANGER, SERVER, Scenario, Stage, When, measured, origin, program, scene};
+use super::{NETWORK, OF_STRANGER, SERVER, Scenario, Stage, When, is_mobile, measured, origin, program, scene};
 use crate::model::decision::Outcome;
 use crate::model::reason::Reason;
 use engine::time::{Micros, Span};
@@ -45,8 +45,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         when: When::Rollback,
         ..scene("agent_rollback", "The desktop app is rolled back, person by person, over a day and a half.", rollback)
     },
-    scene("agent_ipad", "A tablet claims to be a computer.", tablet),
-    scene("agent_new_laptop", "Someone has a new computer at home.", new_laptop),
+    Scenario { fits: is_mobile, ..scene("agent_ipad", "A tablet claims to be a computer.", tablet) },
+    Scenario { fits: is_mobile, ..scene("agent_new_laptop", "Someone has a new computer at home.", new_laptop) },
     Scenario {
         role: Some(Role::Developer),
         fits: |org| org.trusts_builds(),

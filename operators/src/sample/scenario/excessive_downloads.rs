@@ -57,9 +57,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         role: None,
-        fits: |org| org.starts_high(),
+        fits: |org| org.style == Style::Studio || org.style == Style::CallCentre,
         when: When::FirstDay,
-        ..scene("downloads_cold_start", "Nothing is known of the org yet, and it downloads a lot.", cold_start)
+        ..scene(
+            "downloads_cold_start",
+            "Nothing is known of the org yet, and people download or search a lot.",
+            cold_start,
+        )
     },
 ];
 
@@ -95,7 +99,7 @@ fn quarter_end(stage: &mut Stage<'_>) -> Label {
 
 fn cold_start(stage: &mut Stage<'_>) -> Label {
     let label = whole_org(stage, Reason::ExcessiveDownloads, 3);
-    Label { tolerated: vec![Reason::ExcessiveDownloads, Reason::SearchVolume], ..label }
+    Label { reasons: vec![Reason::ExcessiveDownloads, Reason::SearchVolume], ..label }
 }
 
 /// What is downloaded in the busiest hour of each working day, in hundredths of what is surely too much. From one day

@@ -18,7 +18,7 @@ use super::dice::{Dice, Topic};
 use super::label::{Difficulty, Kind, Label};
 use super::life::{self, Places, at_precision};
 use super::network::{self, Address};
-use super::org::Org;
+use super::org::{Org, Style};
 use super::person::{self, Person, Role, STRANGER, session_id, slot};
 use crate::model::decision::Outcome;
 use crate::model::reason::Reason;
@@ -413,6 +413,11 @@ impl Loot {
 /// A scenario of a member in the person's working hours, in every org.
 const fn scene(name: &'static str, note: &'static str, play: fn(&mut Stage<'_>) -> Label) -> Scenario {
     Scenario { name, note, role: Some(Role::Member), fits: |_| true, when: When::Work(5), play }
+}
+
+/// Whether people have phones and work at home, too.
+fn is_mobile(org: &Org) -> bool {
+    org.style != Style::CallCentre
 }
 
 /// The same in orgs whose entries say what was measured.

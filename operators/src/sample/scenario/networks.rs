@@ -7,7 +7,7 @@ use super::super::life;
 use super::super::network::{self, Address};
 use super::super::org::Style;
 use super::super::person::Kind;
-use super::{OF_STRANGER, Scenario, Stage, When, measured, program, scene};
+use super::{OF_STRANGER, Scenario, Stage, When, is_mobile, measured, program, scene};
 use crate::model::reason::Reason;
 use engine::time::{Micros, Span};
 
@@ -27,7 +27,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "Half an hour after the person worked at the usual place, the same build is used on another continent.",
         ip_impossible_travel,
     ),
-    measured("ip_carrier_flips", "A phone gets another address from its carrier with every request.", carrier_flips),
+    Scenario {
+        fits: |org| is_mobile(org) && !org.is_plain(),
+        ..measured(
+            "ip_carrier_flips",
+            "A phone gets another address from its carrier with every request.",
+            carrier_flips,
+        )
+    },
     Scenario {
         when: When::Work(2),
         ..measured("ip_travel", "Someone works on the own computer in a hotel abroad.", travel)

@@ -9,7 +9,7 @@ use super::super::network;
 use super::super::person::{Kind, SECOND, slot};
 use super::super::volume::Volume;
 use super::volumes::{attack, too_many};
-use super::{OF_STRANGER, Scenario, Stage, When, measured, origin, program, session_id};
+use super::{OF_STRANGER, Scenario, Stage, When, is_mobile, measured, origin, program, session_id};
 use crate::model::reason::Reason;
 use engine::time::{Micros, Span};
 
@@ -25,8 +25,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             ping_pong,
         )
     },
-    measured("scrape_native", "A phone that was set up anew fetches everything.", native),
-    measured("scrape_skim", "Someone skims many channels within minutes, in a browser.", skim),
+    Scenario {
+        fits: |org| is_mobile(org) && !org.is_plain(),
+        ..measured("scrape_native", "A phone that was set up anew fetches everything.", native)
+    },
+    Scenario {
+        fits: |org| is_mobile(org) && !org.is_plain(),
+        ..measured("scrape_skim", "Someone skims many channels within minutes, in a browser at home.", skim)
+    },
 ];
 
 fn tool(stage: &mut Stage<'_>) -> Label {

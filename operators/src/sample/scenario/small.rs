@@ -8,7 +8,7 @@ use super::super::machines;
 use super::super::network;
 use super::super::org::Org;
 use super::super::person::{Kind, Role};
-use super::{OF_STRANGER, SERVER, Scenario, Stage, When, measured, program, scene, times};
+use super::{OF_STRANGER, SERVER, Scenario, Stage, When, is_mobile, measured, program, scene, times};
 use crate::model::reason::Reason;
 use engine::time::{Micros, Span};
 
@@ -48,6 +48,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         role: Some(Role::SecurityAdmin),
+        fits: |org| is_mobile(org) && !org.is_plain(),
         when: When::Night,
         ..measured("admin_on_call", "An admin has to do something new at night, at home.", on_call)
     },
