@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint fmt bench scores setup check crash-test
 KILLS ?= 200
+# Tests of the program wait about as much as they compute.
+TEST_THREADS ?= $(shell expr 2 '*' "$$(nproc)")
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,7 +12,7 @@ demo: setup ## the whole system on a seeded week of activity
 	cargo run --locked --release -- demo
 
 test: setup lint ## formatting, lints, all tests and the house rules: what CI runs
-	cargo test --locked --workspace --no-fail-fast
+	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --locked --workspace --no-fail-fast
 
 lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --all --check

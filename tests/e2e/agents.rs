@@ -44,7 +44,7 @@ fn a_job_reads_agents_by_the_file_that_it_names() {
     let replayed = aerie(&["replay", "--json", "--data-dir", &dir, "--from", "1"]).done();
     assert_eq!(replayed.json()["differing"], 0);
     place.write("regexes.yaml", REGEXES.replace("OurTool", "Other"));
-    own.start().wait().refused(3, &["regexes.yaml"]);
+    own.start().wait().refused(2, &["regexes.yaml"]);
     place.write("regexes.yaml", REGEXES.replace("(Linux)", "(Linux"));
     config("new").sections(&named).start().wait().refused(2, &["regexes.yaml", "line 5"]);
 }

@@ -164,12 +164,12 @@ fn a_process_that_fails_is_started_anew_with_the_others() {
 fn a_process_that_stands_still_is_noticed_and_replaced() {
     let place = Place::new();
     let job = job(&place, 2);
-    let file = place.write("quick.toml", "[cluster]\npeer_timeout = \"500ms\"\n");
+    let file = place.write("quick.toml", "[cluster]\npeer_timeout = \"1s\"\n");
     let job = job.with(&["--config", &file.display().to_string()]);
     let mut running = job.start();
     assert!(kill(&mut running, &job.data_dir, 1, "STOP"), "over too soon");
     let ended = running.wait().done();
-    assert!(ended.stderr.contains("gave no sign of life for 500ms"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("gave no sign of life for 1s"), "{}", ended.stderr);
     assert!(ended.stderr.contains("(cause unresponsive, 1 in a row)"), "{}", ended.stderr);
     assert_same(&job.data_dir, &ended.totals(), "after a process stood still");
 }
@@ -312,7 +312,7 @@ impl Hosts {
         let text = format!(
             "control = [{}]\ntor_list = {}\n[job]\ndata_dir = {}\nworkers = 1\nsnapshot_every = \"30ms\"\n[[source]]\n\
              kind = \"file\"\npaths = [{}]\n[cluster]\nhosts = {:?}\nindex = {index}\nsecret_file = {}\n\
-             start_timeout = \"30s\"\npeer_timeout = \"500ms\"\n",
+             start_timeout = \"30s\"\n",
             path("control.ndjson"),
             path("tor.txt"),
             path("data"),
@@ -329,8 +329,9 @@ impl Hosts {
 #[test]
 fn a_straggler_of_before_comes_back_and_does_nothing() {
     let hosts = Hosts::new(2);
+    let quick = |text| text + "peer_timeout = \"1s\"\n";
     let as_it_is = |text| text;
-    let (mut leader, follower) = (hosts.start(0, as_it_is), hosts.start(1, as_it_is));
+    let (mut leader, follower) = (hosts.start(0, quick), hosts.start(1, quick));
     leader.running_until("two snapshots", || newest(&hosts.data_dir) >= 2);
     signal("STOP", follower.pid());
     leader.wait().refused(75, &["process 0 ends: process 1 gave no sign of life"]);

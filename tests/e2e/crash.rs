@@ -21,7 +21,8 @@ const KILLS: usize = 6;
 const QUIET_LINES: u64 = 8_000;
 const QUIET_KILLS: usize = 10;
 const QUIET_SEEDS: [u64; 3] = [22, 23, 24];
-const SNAPSHOT_EVERY: [&str; 2] = ["--snapshot-every", "50ms"];
+const SNAPSHOT_EVERY: &str = "50ms";
+const LONG_SNAPSHOT_EVERY: &str = "150ms";
 
 /// When to strike.
 #[derive(Clone, Copy, Debug)]
@@ -88,9 +89,8 @@ struct Undisturbed {
     outputs: Outputs,
 }
 
-fn undisturbed(plan: Plan) -> Undisturbed {
-    let place = Place::new();
-    let job = Sample::of(plan).whole(&place, "undisturbed").with(&SNAPSHOT_EVERY);
+fn undisturbed(plan: Plan, snapshot_every: &str, place: Place) -> Undisturbed {
+    let job = Sample::of(plan).whole(&place, "undisturbed").with(&["--snapshot-every", snapshot_every]);
     let totals = job.clone().workers(2).run();
     totals.assert_conserved();
     let outputs = Outputs::of(&job.data_dir);
@@ -127,7 +127,10 @@ pub fn assert_each_once(data_dir: &Path, outputs: &Outputs) {
 fn killed_again_and_again_it_leaves_what_an_undisturbed_run_leaves() {
     let kills = std::env::var("AERIE_KILLS").ok().map_or(KILLS, |n| n.parse().expect("AERIE_KILLS is a number"));
     let seed = std::env::var("AERIE_SEED").ok().map_or(SEED, |n| n.parse().expect("AERIE_SEED is a number"));
-    let Undisturbed { place: _place, job, totals, outputs } = undisturbed(if kills > KILLS { LONG } else { PLAN });
+    let Undisturbed { place: _place, job, totals, outputs } = match kills > KILLS {
+        true => undisturbed(LONG, LONG_SNAPSHOT_EVERY, Place::on_disk()),
+        false => undisturbed(PLAN, SNAPSHOT_EVERY, Place::new()),
+    };
     let mut dice = Dice::new(seed);
     let (mut killed, mut round, mut later) = (0, 0, 0);
     while killed < kills {
@@ -190,7 +193,7 @@ fn wait_for_orphans(data_dir: &Path) {
 
 #[test]
 fn stopped_and_resumed_it_leaves_what_an_undisturbed_run_leaves() {
-    let Undisturbed { place: _place, job, totals, outputs } = undisturbed(PLAN);
+    let Undisturbed { place: _place, job, totals, outputs } = undisturbed(PLAN, SNAPSHOT_EVERY, Place::new());
     let again = job.beside("stopped");
     let mut stops = 0;
     for workers in [2, 4, 1, 3] {

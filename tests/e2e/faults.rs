@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 
 const SEED: u64 = 31;
-const PLAN: Plan = Plan { seed: SEED, orgs: 2, users: 8, days: 2 };
+const PLAN: Plan = Plan { seed: SEED, orgs: 2, users: 6, days: 2 };
 pub const ACTIONS: [&str; 3] = ["return(error)", "return(kill)", "panic"];
 
 /// These need a source that is followed: see `live_faults`.

@@ -1,7 +1,7 @@
 //! Partitions that grow while they are read, and a clock that runs fast: idle ones hold nobody up, time runs on without
 //! records, snapshots are taken all along, and what was judged by the clock is judged alike afterwards.
 
-use super::run::{Outcome, Variant, bounded, output, repository, run_from, run_in, settings};
+use super::run::{Outcome, TICK, Variant, bounded, output, repository, run_from, run_in, settings};
 use super::scratch;
 use super::stream::START;
 use engine::clock::{Clock, Stopwatch};
@@ -138,7 +138,7 @@ impl Live {
                 next = next.plus(Span::from_secs(1));
                 self.say(0, ["a1", "b2", "c3"][next.secs() as usize % 3]);
             }
-            thread::yield_now();
+            thread::park_timeout(TICK);
         }
     }
 
@@ -189,7 +189,7 @@ impl Running {
                 return;
             }
             assert!(!self.job.is_finished() && since.elapsed() < PATIENCE, "still not: {what}: {known:?}");
-            thread::yield_now();
+            thread::park_timeout(TICK);
         }
     }
 

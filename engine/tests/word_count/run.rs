@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// One look at a condition that is waited for, and the next.
-const TICK: Duration = Duration::from_micros(200);
+pub const TICK: Duration = Duration::from_micros(200);
 
 /// A partition of lines; the position is the index of a line.
 pub struct Lines {

@@ -225,7 +225,7 @@ fn check_admins(records: &[ControlRecord], changes: Vec<DecideRecord>, note: &st
 #[test]
 fn changes_add_up_to_a_recomputation_at_every_time() {
     let mut seen = (0, 0);
-    for seed in 0..120 {
+    for seed in 0..40 {
         let records = history(&mut ChaCha8Rng::seed_from_u64(seed));
         for workers in [1, 2] {
             let (exemptions, decide) = run(&records, workers, seed);
@@ -236,7 +236,7 @@ fn changes_add_up_to_a_recomputation_at_every_time() {
             check_admins(&records, decide, &note);
         }
     }
-    assert!(seen.0 > 1_000 && seen.1 > 1_000, "the histories exercise both: {seen:?}");
+    assert!(seen.0 > 300 && seen.1 > 300, "the histories exercise both: {seen:?}");
 }
 
 #[test]

@@ -102,7 +102,10 @@ fn oracle(acts: &[Act]) -> Vec<String> {
             .map(|other| other.time.secs())
             .collect();
         let own = act.time.secs();
-        let crowded = (own..own + HOUR).any(|end| held.iter().filter(|t| **t <= end && **t + HOUR > end).count() >= 30);
+        // The fullest hour ends with one of them.
+        let ends = held.iter().filter(|end| (own..own + HOUR).contains(*end));
+        let within = |end: u64| held.iter().filter(|t| **t <= end && **t + HOUR > end).count();
+        let crowded = ends.copied().any(|end| within(end) >= 30);
         if crowded && cases.insert(act.session.clone(), at).is_none() {
             raised.push(act.id.clone());
         }

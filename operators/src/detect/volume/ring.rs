@@ -196,7 +196,7 @@ mod tests {
     proptest! {
         #[test]
         fn counts_come_back_and_take_little_room(
-            counted in prop::collection::vec((0u32..RING_MINUTES, 0u32..4), 1..600),
+            counted in prop::collection::vec((0u32..RING_MINUTES, 0u32..4), 1..200),
             start in 0u32..40_000_000,
         ) {
             let mut ring = Ring::default();
