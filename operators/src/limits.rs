@@ -137,7 +137,7 @@ pub const USER_NEW: Span = Span::from_days(3);
 pub const READS_MAX: usize = 4_096;
 
 /// Ten-minute parts of an hour in which somebody reads who copies steadily. Who opens what a search found does not.
-pub const SCRAPING_PARTS: u32 = 4;
+pub const SCRAPING_PARTS: usize = 4;
 
 /// Users of an org who went down to one version before it counts as taken back: the first few are told of.
 pub const ROLLBACK_USERS: usize = 3;

@@ -190,8 +190,8 @@ impl Volume {
         })
     }
 
-    /// In how many of a window's six parts anything counted that did not come from a trusted network.
-    pub fn parts(&self, window: &Excess) -> u32 {
+    /// In how many of a window's six parts a good deal of it counted, see [`Ring::parts`].
+    pub fn parts(&self, window: &Excess) -> usize {
         self.ring.parts((window.start.0 / MINUTE.0) as u32)
     }
 

@@ -65,7 +65,7 @@ fn breadth(stage: &mut Stage<'_>, difficulty: Difficulty, percent: u64) -> Label
     let much = (begin.plus(Span::from_secs(2)), stage.org().bar_sure(Volume::Breadth, begin) * percent / 100, 56);
     stage.sends_many(much, thief, |dice| Volume::Breadth.verb(dice));
     // Steady is what goes on for more than half an hour.
-    let steady: Micros = begin.plus(Span::from_mins(31));
+    let steady: Micros = begin.plus(Span::from_mins(33));
     let first =
         super::times(much.0, much.1, much.2).find(|at| *at >= too_many(stage, Volume::Breadth, much).max(steady));
     let first = first.expect("it goes on for longer than that");

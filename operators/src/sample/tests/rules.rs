@@ -112,8 +112,9 @@ fn breadth_hits(events: &[Seen], world: &World) -> Vec<Hit> {
             continue;
         }
         reads.retain(|_, at| event.at - *at < HOUR);
-        let parts: BTreeSet<_> = reads.values().map(|at| (event.at - at) / (HOUR / 6)).collect();
-        if reads.len() as u64 > org.bar_least(Volume::Breadth) && parts.len() >= 4 {
+        let of_part = |part: &u64| reads.values().filter(|at| (event.at - **at) / (HOUR / 6) == *part).count();
+        let parts = (0..6).filter(|part| of_part(part) * 12 >= reads.len());
+        if reads.len() as u64 > org.bar_least(Volume::Breadth) && parts.count() >= 4 {
             hits.push(hit(event, Reason::UnexpectedScraping));
         }
     }
