@@ -33,7 +33,7 @@ pub struct Volume {
     pub margin: f64,
     /// The quantile that is assumed while an org has few samples of its own, a count in a window.
     pub prior: u64,
-    /// While it has so few that they tell next to nothing, no threshold is under this count in a window.
+    /// The threshold while it has so few that they tell next to nothing, a count in a window.
     pub untaught: u64,
 }
 

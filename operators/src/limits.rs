@@ -166,7 +166,8 @@ pub const BASELINE_STEP: Span = Span::from_mins(10);
 /// How long after a threshold was learned it applies. It is the summary of the dataflow's feedback edge.
 pub const THRESHOLD_DELAY: Span = Span::from_hours(1);
 
-/// Samples at which an org's own quantile weighs as much as the platform's prior: a small team for a month.
+/// Samples at which an org's own quantile weighs as much as the platform's prior, and from which on it has a threshold of
+/// its own: two of them lie above the quantile. A small team for a month, a hundred people for three days.
 pub const PRIOR_SAMPLES: u64 = 200;
 
 /// Samples from which on a class of hours has a threshold of its own: five of them lie above the quantile.

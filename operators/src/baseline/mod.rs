@@ -198,7 +198,7 @@ pub struct VolumeRule {
     margin: u64,
     /// The quantile assumed of an org without samples.
     prior: u64,
-    /// While an org has taught little, its threshold is not under this.
+    /// The threshold while an org has taught next to nothing.
     untaught: u64,
 }
 
@@ -210,11 +210,8 @@ impl VolumeRule {
 
     /// The larger of the floor and margin x shrunk quantile, where the quantile `q` of `n` samples is shrunk towards
     /// the prior `p` as (n q + k p) / (n + k) with k = [`PRIOR_SAMPLES`], as in an empirical Bayes mean. Rounded down.
-    /// With fewer than k samples not under what holds while nothing is taught: the few may be anybody's, and there are
-    /// orgs where much is usual.
     pub fn threshold(&self, quantile: u64, samples: u64) -> u64 {
-        let learned = self.bar(self.shrunk(self.prior(), quantile, samples), self.margin);
-        if samples < PRIOR_SAMPLES { learned.max(self.untaught) } else { learned }
+        self.bar(self.shrunk(self.prior(), quantile, samples), self.margin)
     }
 
     /// The same for a class of hours, whose quantile is shrunk towards the org's of all hours. Both are a quantile and
@@ -226,9 +223,9 @@ impl VolumeRule {
         self.bar(self.shrunk(shrunk, hours.0, hours.1), self.margin).max(least)
     }
 
-    /// The threshold of an org that has taught nothing yet.
+    /// The threshold of an org that has taught fewer than [`PRIOR_SAMPLES`] samples so far.
     pub fn untaught(&self) -> u64 {
-        self.threshold(0, 0)
+        self.untaught.max(self.floor)
     }
 
     /// The quantile that a threshold stands for, were it not for the floor.
@@ -276,11 +273,9 @@ mod tests {
     #[test]
     fn a_threshold_moves_from_the_prior_to_the_orgs_own_and_never_under_the_floor() {
         let rule = VolumeRule::new(50, 2.0, 100, 250);
-        assert_eq!(rule.untaught(), 250);
-        assert_eq!(rule.threshold(10, 0), 250);
-        assert_eq!(rule.threshold(40, 199), 250, "still untaught");
+        assert_eq!((rule.untaught(), VolumeRule::new(50, 2.0, 100, 1).untaught()), (250, 50));
+        assert_eq!(rule.threshold(10, 0), 200);
         assert_eq!(rule.threshold(40, 200), 140);
-        assert_eq!(rule.threshold(1_000, 50), 560, "what is taught may be more");
         assert_eq!(rule.threshold(40, 1_000_000), 80);
         assert_eq!(rule.threshold(3, 1_000_000), 50);
         assert_eq!(rule.threshold(1_000, 1_800), 1_820);
@@ -293,7 +288,6 @@ mod tests {
     fn hours_with_few_samples_have_the_orgs_own_bar() {
         let rule = VolumeRule::new(50, 2.0, 100, 200);
         assert_eq!(rule.threshold_of_hours((40, 200), (0, 0)), rule.threshold(40, 200));
-        assert_eq!(rule.threshold_of_hours((0, 0), (0, 0)), rule.untaught());
         assert_eq!(rule.threshold_of_hours((40, 200), (50, 200)), 120);
         assert_eq!(rule.threshold_of_hours((40, 1_000_000), (90, 1_000_000)), 179);
         assert_eq!(rule.threshold_of_hours((300, 1_000_000), (3, 1_000_000)), 449, "half of the margin is left");

@@ -1,8 +1,8 @@
 //! The thresholds that orgs have taught. Owned here: which were sent, so that nothing is said twice, and the hour until
-//! they apply. An org that has taught nothing has none here; detection then holds to the prior.
+//! they apply. An org that has taught next to nothing has none here; detection then holds to what is set for such orgs.
 
 use super::{Class, Quantile, Subject, Threshold, VolumeRule, VolumeRules};
-use crate::limits::{HOURS_SAMPLES, THRESHOLD_DELAY};
+use crate::limits::{HOURS_SAMPLES, PRIOR_SAMPLES, THRESHOLD_DELAY};
 use engine::error::Error;
 use engine::keyed::{Context, Logic, Record};
 use engine::state::{Row, RowKey};
@@ -81,10 +81,12 @@ impl OrgThresholds {
             Class::ALL_HOURS => other.metric == metric,
             _ => *other == subject,
         };
-        // Once it has had one of its own, a class keeps it: with few samples it comes close to that of all hours.
+        // Once it has had one of its own, an org keeps it, and a class does: with few samples it comes close to the prior,
+        // or to that of all hours.
         let sent = &self.sent;
         let has_own = |subject: &Subject, samples: u64| {
-            subject.class == Class::ALL_HOURS || samples >= HOURS_SAMPLES || sent.contains_key(subject)
+            let enough = if subject.class == Class::ALL_HOURS { PRIOR_SAMPLES } else { HOURS_SAMPLES };
+            samples >= enough || sent.contains_key(subject)
         };
         let concerned = self.quantiles.iter().filter(|(other, own)| touched(other) && has_own(other, own.1));
         let concerned: Vec<(Subject, (u64, u64))> = concerned.map(|(subject, own)| (*subject, *own)).collect();
@@ -199,6 +201,8 @@ mod tests {
             sent.into_iter().map(|threshold| (threshold.subject.class, threshold.value)).collect::<Vec<_>>()
         };
         let night = Class(1);
+        assert_eq!(learn(Class::ALL_HOURS, 20, 199), []);
+        assert_eq!(learn(Class::ALL_HOURS, 0, 0), []);
         assert_eq!(learn(night, 200, 499), []);
         assert_eq!(learn(night, 200, 600), [(night, 175)]);
         assert_eq!(learn(Class::ALL_HOURS, 20, 200), [(Class::ALL_HOURS, 60), (night, 165)]);

@@ -104,8 +104,10 @@ pub(super) enum Kind {
 }
 
 /// Devices and session slots are eight to a person: three of the above, and
-/// the one that a second computer or a new one takes,
+/// the one that a second computer takes,
 pub(super) const SECOND: u64 = 3;
+/// the one of a new computer in place of the old one,
+const REPLACED: u64 = 4;
 /// and a stranger's.
 pub(super) const STRANGER: u64 = 7;
 const SLOTS: u64 = 8;
@@ -206,7 +208,7 @@ impl Person {
     pub(super) fn replace_desktop(&mut self, org: &Org) {
         let other = if self.devices[0].software.os == "Windows" { &SLACK_MAC } else { &SLACK_WINDOWS };
         let software = if scramble(self.number as u64).is_multiple_of(2) { other } else { self.devices[0].software };
-        self.devices[0] = Device::new(self.number, SECOND, software, 0, org);
+        self.devices[0] = Device::new(self.number, REPLACED, software, 0, org);
         self.replaces = None;
     }
 

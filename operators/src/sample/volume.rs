@@ -101,11 +101,11 @@ impl Org {
         let days = (0..28).map(|back| at.minus(Span::from_days(back + 1))).take_while(|day| *day >= self.opens);
         let workdays = days.filter(|day| Local::of(*day, self.zone).is_workday()).count() as u64;
         let samples = self.users * workdays * volume.takers() / 10;
-        let learned = if high < prior {
-            (2 * (samples * high + PRIOR_SAMPLES * prior) / (samples + PRIOR_SAMPLES)).max(floor)
-        } else {
-            2 * high
-        };
-        if samples < PRIOR_SAMPLES { learned.max(untaught) } else { learned }
+        match samples {
+            // It may have taught just enough, with fewer than is known of here.
+            0..PRIOR_SAMPLES => untaught.max(2 * high),
+            _ if high >= prior => 2 * high,
+            _ => (2 * (samples * high + PRIOR_SAMPLES * prior) / (samples + PRIOR_SAMPLES)).max(floor),
+        }
     }
 }
