@@ -13,6 +13,7 @@ use engine::snapshot::repository::Repository;
 use engine::source::{Partition, Timing};
 use engine::time::{Micros, Span};
 use operators::decode::control::{ControlProblem, in_force, line_count, parse_control_file, parse_tor_list};
+use operators::decode::networks::{About, Networks};
 use operators::detect::user_agent_parser::UserAgentParser;
 use operators::model::control::{ControlRecord, ControlValue};
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub struct Input {
     files: Vec<InputFile>,
     /// Control records of all files, in order of time, whole milliseconds.
     pub control: Vec<ControlRecord>,
+    /// Databases that say of an address what its event does not.
+    pub networks: Arc<Networks>,
     /// Reads user agents.
     pub agents: Arc<UserAgentParser>,
     /// Name and digest of what was read beside the activity.
@@ -85,6 +88,13 @@ const TERMS: &str = "source of ";
 const CONTROL: &str = "control ";
 const TOR_LIST: &str = "tor list ";
 const USER_AGENTS: &str = "user agents ";
+const fn database(about: About) -> &'static str {
+    match about {
+        About::Asn => "asn database ",
+        About::Country => "country database ",
+        About::Anonymous => "anonymous database ",
+    }
+}
 
 impl Input {
     /// Looks at every file that the job names. An error names the first activity file that cannot be read, or all
@@ -112,9 +122,10 @@ impl Input {
         }
         let mut side = BTreeMap::new();
         let control = control(job, &mut side)?;
+        let networks = Arc::new(networks(job, &mut side)?);
         let regexes = job.detect.user_agents.as_deref();
         let agents = parser(regexes.map(|path| side_file(USER_AGENTS, path, 0, &mut side)).transpose()?)?;
-        Ok(Input { files, control, agents, side })
+        Ok(Input { files, control, networks, agents, side })
     }
 
     /// Bytes of all files, zero if any of them may grow.
@@ -227,6 +238,21 @@ fn control(job: &Job, side: &mut BTreeMap<String, String>) -> Result<Vec<Control
     let files = job.control.iter().enumerate();
     let files = files.map(|(number, path)| side_file(CONTROL, path, number, side)).collect::<Result<Vec<_>, _>>()?;
     records(tor_list, files)
+}
+
+/// The databases of networks.
+fn networks(job: &Job, side: &mut BTreeMap<String, String>) -> Result<Networks, Error> {
+    let mut networks = Networks::default();
+    for (about, path) in &job.networks {
+        add_database(&mut networks, *about, side_file(database(*about), path, 0, side)?)?;
+    }
+    Ok(networks)
+}
+
+fn add_database(networks: &mut Networks, about: About, (path, content): SideFile) -> Result<(), Error> {
+    networks.add(about, content).map_err(|why| {
+        Error::Invalid(format!("cannot use {path} as {} in [networks]: {why}; name another database", about.name()))
+    })
 }
 
 /// What reads user agents: by the regexes of a file, or those that are shipped.

@@ -1,7 +1,7 @@
 //! The job's dataflow, read top to bottom: from sources to responses. Owned here: which stream goes where, and how
 //! memory is shared out. What each operator does stands in `operators`.
 
-use connectors::file::{Length, OrderedFile};
+use connectors::file::{Fence, Length, OrderedFile};
 use connectors::sqlite::SqliteStore;
 use engine::error::Error;
 use engine::flow::{Flow, Read, Stream};
@@ -16,6 +16,7 @@ use operators::baseline::histograms::Histograms;
 use operators::baseline::rollbacks::Rollbacks;
 use operators::baseline::thresholds::Thresholds;
 use operators::decide::{Decide, DecideRecord, decision_line};
+use operators::decode::networks::Networks;
 use operators::decode::source::{DEAD_LETTER, LATE, PartitionDecoder, late_applied};
 use operators::decode::{EventDecoder, WorkspaceDirectory, read_text};
 use operators::detect::record::{DetectOut, DetectRecord, Directory, UserChange};
@@ -57,6 +58,8 @@ pub struct Parts {
     pub sources: Vec<(Option<String>, Option<BTreeSet<String>>)>,
     /// Control records in order of time, whole milliseconds.
     pub control: Vec<ControlRecord>,
+    /// Databases that say of an address what its event does not.
+    pub networks: Arc<Networks>,
     /// How detection is set.
     pub detection: DetectSettings,
     /// Decide, but do not act.
@@ -147,7 +150,7 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
 fn decoder(parts: &Parts) -> PartitionDecoder {
     let workspaces = Arc::new(WorkspaceDirectory::new(&parts.control));
     let of = |(org, speaks_for): &(Option<String>, Option<BTreeSet<String>>)| {
-        EventDecoder::new(workspaces.clone(), org.clone(), speaks_for.clone())
+        EventDecoder::new(workspaces.clone(), org.clone(), speaks_for.clone()).with_networks(parts.networks.clone())
     };
     PartitionDecoder::new(parts.names.clone(), parts.sources.iter().map(of).collect())
 }
@@ -187,10 +190,15 @@ fn decided(decision: Decision) -> Option<Line> {
     Some(Line { at: anomaly.at, file: DECISIONS.to_owned(), order, class: CLASS_DECISION, body })
 }
 
-/// Output files in a folder, each cut back to what is kept of it.
-pub fn open_in(folder: PathBuf) -> Arc<OpenAppend> {
+/// File of the fence around output files, in their folder.
+pub const FENCE: &str = "fence";
+
+/// Output files in a folder, each cut back to what is kept of it and written by `generation`, for which the fence has been
+/// raised.
+pub fn open_in(folder: PathBuf, generation: u64) -> Arc<OpenAppend> {
     Arc::new(move |file, Written { bytes, lines }| {
-        let file = OrderedFile::open(&folder.join(file), Length { bytes, lines })?;
+        let fence = Fence::at(&folder.join(FENCE), generation)?;
+        let file = OrderedFile::open(&folder.join(file), Length { bytes, lines }, fence)?;
         Ok(Box::new(file) as Box<dyn Append>)
     })
 }

@@ -9,7 +9,7 @@ use crate::job::{assemble, open_in};
 use crate::run::{Finished, LEDGER, Met, Phase, Totals, Watch, parts, repository, settings};
 use config::{Job, KeyOrigin};
 use connectors::sqlite::SqliteStore;
-use engine::cluster::{Membership, Nonces, Secret, run_id};
+use engine::cluster::{Leader, Membership, Nonces, Secret, run_id};
 use engine::error::Error;
 use engine::flow::{Ended, Start};
 use engine::ledger::Ledger;
@@ -147,18 +147,16 @@ impl Member {
         })
     }
 
-    /// Waits for the other processes, and tells them what the job starts from.
-    pub(crate) fn lead(
-        &self,
-        job: &Job,
-        watch: &Watch,
-        input: &Input,
-        generation: u64,
-        start: &Start,
-    ) -> Result<Met, Error> {
-        let gathered = self.membership(job, watch, input)?.lead(generation, word(start))?;
-        Ok(gathered.map_or(Met::Stopped, |gathered| Met::All(Box::new(gathered))))
+    /// Lets the other processes know that the first one is there, before it looks for what the job starts from.
+    pub(crate) fn lead(&self, job: &Job, watch: &Watch, input: &Input) -> Result<Leader, Error> {
+        self.membership(job, watch, input)?.lead()
     }
+}
+
+/// Waits for the other processes, and tells them what the job starts from.
+pub(crate) fn gather(leader: Leader, generation: u64, start: &Start) -> Result<Met, Error> {
+    let gathered = leader.gather(generation, word(start))?;
+    Ok(gathered.map_or(Met::Stopped, |gathered| Met::All(Box::new(gathered))))
 }
 
 /// What the first process tells of what it starts from: the number of the snapshot.
@@ -207,7 +205,7 @@ pub(crate) fn follow(job: &Job, watch: &Watch, input: &Input, member: &Member) -
         return finished(Ended::Stopped, false);
     };
     watch.enter(Phase::Running);
-    let (outputs, heard) = (open_in(job.data_dir.clone()), crate::run::heard(watch, Signal::default()));
+    let (outputs, heard) = (open_in(job.data_dir.clone(), generation), crate::run::heard(watch, Signal::default()));
     let parts = parts(job, input, outputs, (ledger, generation), heard, mesh.processes());
     let ended = engine::flow::run_on(mesh, settings, start, move |flow| assemble(flow, &parts))?;
     gathered.leave();

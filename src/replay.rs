@@ -10,8 +10,9 @@ pub(crate) mod record;
 pub use difference::{Difference, Field, Kind};
 
 use crate::input::{Input, Moved};
-use crate::job::{Parts, assemble, open_in};
+use crate::job::{FENCE, Parts, assemble, open_in};
 use crate::run::{Phase, SNAPSHOTS, STATE, Watch, parts};
+use connectors::file::Fence;
 use connectors::sqlite::SqliteStore;
 use engine::clock::Clock;
 use engine::error::Error;
@@ -143,6 +144,7 @@ fn derive(
         faults: Faults::default(),
     };
     let start = Start::look(&settings, repository, manifest.id)?;
+    Fence::raise(&scratch.join(FENCE), GENERATION)?;
     let (outputs, kept) = from_the_cut(scratch.to_owned());
     let parts: Parts = parts(job, &input, outputs, (path.clone(), GENERATION), Arc::new(|_| {}), 1);
     watch.enter(Phase::Running);
@@ -160,7 +162,7 @@ type Kept = Arc<Mutex<BTreeMap<String, Written>>>;
 /// Output files that begin at the cut, and how long the record's files were there.
 fn from_the_cut(folder: PathBuf) -> (Arc<OpenAppend>, Kept) {
     let kept = Kept::default();
-    let (open, seen) = (open_in(folder), kept.clone());
+    let (open, seen) = (open_in(folder, GENERATION), kept.clone());
     let outputs = move |file: &str, written: Written| {
         seen.lock().unwrap_or_else(PoisonError::into_inner).insert(file.to_owned(), written);
         open(file, Written::default())

@@ -6,9 +6,10 @@
 use crate::execute::{Executor, Signal};
 use crate::input::{Input, ListChange};
 use crate::inspect::running::Note;
-use crate::job::{DECIDE, DETECT, Parts, WRITER, assemble, open_in};
+use crate::job::{DECIDE, DETECT, FENCE, Parts, WRITER, assemble, open_in};
 use crate::member::{self, Member};
 use config::ImportedAnomalies;
+use connectors::file::Fence;
 use connectors::sqlite::SqliteStore;
 use engine::clock::{Clock, Stopwatch};
 use engine::cluster::{Gathered, Mesh};
@@ -188,14 +189,13 @@ fn lead(job: &config::Job, watch: &Watch, input: &Input, member: Option<&Member>
     let ledger = job.data_dir.join(LEDGER);
     let store = Arc::new(Mutex::new(SqliteStore::open(&ledger)?));
     let settings = settings(job, watch, input, fingerprint, repository, store.clone(), member);
+    let leader = member.map(|member| member.lead(job, watch, input)).transpose()?;
     let (start, generation) = start(&settings, &store, &ledger)?;
+    Fence::raise(&job.data_dir.join(FENCE), generation)?;
     watch.generation.store(generation, Ordering::Relaxed);
     let passed_over = start.restore.passed_over.iter().map(|(id, error)| format!("snapshot {id}: {error}")).collect();
     let was_complete = start.is_complete();
-    let met = match member {
-        None => Met::Alone,
-        Some(member) => member.lead(job, watch, input, generation, &start)?,
-    };
+    let met = leader.map_or(Ok(Met::Alone), |leader| member::gather(leader, generation, &start))?;
     let mut known = totals_of(&start);
     let (ended, open_responses) = if let Met::Stopped = met {
         (Ended::Stopped, 0)
@@ -330,7 +330,7 @@ impl Carrying<'_> {
                 return Ok(Ended::Stopped);
             };
             let ledger = (self.ledger.to_owned(), self.generation);
-            let outputs = open_in(self.job.data_dir.clone());
+            let outputs = open_in(self.job.data_dir.clone(), self.generation);
             let heard = heard(self.watch, signal.clone());
             let parts = parts(self.job, self.input, outputs, ledger, heard, mesh.processes());
             engine::flow::run_on(mesh, settings, start, move |flow| assemble(flow, &parts))?
@@ -462,6 +462,7 @@ pub(crate) fn parts(
         names: input.names(),
         sources: input.orgs(),
         control: input.control.clone(),
+        networks: input.networks.clone(),
         detection: DetectSettings {
             respond_to_imported: job.imported_anomalies == ImportedAnomalies::Respond,
             volumes: volume_rules(&job.detect),

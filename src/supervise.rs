@@ -1,7 +1,7 @@
 //! `aerie run --processes N`: the parent of the processes of one job. They live and die as a whole; when one is lost, all
 //! are ended and started anew, on new ports and with a new secret, and go on from the last snapshot. Owned here: starting,
 //! watching, ending and how often. Not owned here: what they do (`run`, `member`), and what keeps one of before from
-//! writing (the ledger's generation).
+//! writing (the ledger's generation, and the fence around output files).
 
 use crate::cli::{Failure, tell};
 use crate::member::{STOP, Summons, chance};

@@ -17,7 +17,7 @@ const SECRET_BYTES_MIN: usize = 16;
 pub struct Cluster {
     /// Where this process stands among those of `hosts`, if there are any.
     pub own: Option<Own>,
-    /// How long a process waits for the others when it starts.
+    /// How long a process waits for the others when it starts. While they fetch a snapshot it does not count.
     pub start_timeout: Duration,
     /// How long another process may give no sign of life.
     pub peer_timeout: Duration,

@@ -5,10 +5,12 @@ use crate::cluster::{self, Cluster};
 use crate::detect::{self, Detect};
 use crate::flags::Flags;
 use crate::layers::Layers;
+use crate::networks;
 use crate::problem::{Problem, Problems};
 use crate::read::{self, Refusal, Section};
 use crate::source::{self, Source};
 use crate::value::{Origin, Value};
+use operators::decode::networks::About;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -46,6 +48,8 @@ pub struct Job {
     pub sources: Vec<Source>,
     /// Where the console, the API and the metrics are served: a loopback address. Port 0 is any free port.
     pub http_listen: SocketAddr,
+    /// Databases that say of an address what its event does not.
+    pub networks: Vec<(About, PathBuf)>,
     /// What detection asks for.
     pub detect: Detect,
     /// The processes of the job, and how long they wait for each other.
@@ -122,6 +126,7 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     let tor_list = root.read_if_set("tor_list", read::path);
     let sources = source::read_all(root);
     let http_listen = root.section("http", |http| http.read("listen", loopback));
+    let networks = root.section("networks", networks::read);
     let detect = root.section("detect", detect::read);
     let running = running?;
     Some(Job {
@@ -139,6 +144,7 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         tor_list: tor_list?,
         sources: sources?,
         http_listen: http_listen?,
+        networks: networks?,
         detect: detect?,
         cluster: cluster?,
     })

@@ -11,6 +11,7 @@ mod detect;
 mod flags;
 mod job;
 mod layers;
+mod networks;
 mod problem;
 mod read;
 mod secret;

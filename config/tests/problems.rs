@@ -38,6 +38,17 @@ fn what_is_missing_is_missing_from_the_file_and_not_from_the_defaults() {
 }
 
 #[test]
+fn databases_are_named_by_what_they_are_about() {
+    let job =
+        Job::load(&file(&format!("{VALID}[networks]\nasn = \"a.mmdb\"\nanonymous = \"b.mmdb\"\n"))).expect("valid");
+    let named: Vec<_> = job.networks.iter().map(|(about, path)| (about.name(), path.clone())).collect();
+    assert_eq!(named, [("asn", PathBuf::from("a.mmdb")), ("anonymous", PathBuf::from("b.mmdb"))]);
+    let told = refused(&file(&format!("{VALID}[networks]\ncountries = \"c.mmdb\"\nasn = 5\n")));
+    assert!(told.contains("networks.countries") && told.contains("did you mean country?"), "{told}");
+    assert!(told.contains("networks.asn = 5: must be a text"), "{told}");
+}
+
+#[test]
 fn each_layer_wins_over_the_one_below_and_is_named_when_it_is_wrong() {
     let mut layers = file(&VALID.replace("[job]\n", "[job]\nworkers = 2\nsnapshot_every = \"1m\"\n"));
     let job = Job::load(&layers).expect("the file is valid");

@@ -41,7 +41,8 @@ impl Poison {
 
 /// A place at which a write, sync, rename, publication, commit or effect may fail, or the process may die. Does nothing
 /// without the feature `fault-points`; with it, `FAILPOINTS=name=2*off->1*return(error)` in the environment makes the
-/// third pass fail, `return(kill)` ends the process there and then, as `kill -9` would, `panic` panics, and `return(pass)` only tells.
+/// third pass fail, `return(kill)` ends the process there and then, as `kill -9` would, `panic` panics, `return(pass)`
+/// only tells, and `return(stall)` goes on after a second.
 ///
 /// # Errors
 /// [`Error::Unavailable`], when a test says so.
@@ -54,6 +55,10 @@ pub fn point(name: &str) -> Result<(), Error> {
             // No buffer is flushed and nothing is dropped.
             Some("kill") => std::process::abort(),
             Some("pass") => return Ok(()),
+            Some("stall") => {
+                crate::clock::pause(std::time::Duration::from_secs(1));
+                return Ok(());
+            }
             _ => {}
         }
         Err(Error::Unavailable(format!("a fault was asked for at {name}")))

@@ -24,6 +24,7 @@ use crate::state::table::Table;
 use crate::time::{Micros, Span, Stamp};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -31,6 +32,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use timely::WorkerConfig;
+use timely::dataflow::operators::core::feedback;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{Concatenate, ConnectLoop, Feedback as _};
 use timely::dataflow::{Scope, StreamVec};
@@ -216,8 +218,10 @@ where
         let dataflow = worker.next_dataflow_index();
         worker.dataflow_named::<Stamp, _, _>("job", |scope| {
             let mut flow = Flow::new(scope, shared.clone(), leave.clone());
-            let assembled = assemble(&mut flow).and_then(|()| flow.finish());
-            shared.poison.check(assembled);
+            if shared.poison.check(assemble(&mut flow).and_then(|()| flow.finish())).is_none() {
+                // Half a dataflow cannot be built. The poison tells why, so nothing is said of this.
+                std::panic::resume_unwind(Box::new("the dataflow was not assembled"));
+            }
         });
         while worker.has_dataflows() && !leave.get() && !shared.poison.is_set() {
             worker.step_or_park(Some(Duration::from_millis(10)));
@@ -252,7 +256,7 @@ pub struct Flow<'s> {
     shared: Arc<Shared>,
     leave: Rc<Cell<bool>>,
     announcements: StreamVec<'s, Stamp, Announcement>,
-    announce: timely::dataflow::operators::core::feedback::Handle<'s, Stamp, Vec<Announcement>>,
+    announce: Loop<'s, Announcement>,
     answers: Vec<StreamVec<'s, Stamp, Answer>>,
     progress: Option<StreamVec<'s, Stamp, Progress>>,
     applied: Vec<StreamVec<'s, Stamp, ()>>,
@@ -268,7 +272,7 @@ impl<'s> Flow<'s> {
             shared,
             leave,
             announcements,
-            announce,
+            announce: Loop::new(announce),
             answers: Vec::new(),
             progress: None,
             applied: Vec::new(),
@@ -384,7 +388,7 @@ impl<'s> Flow<'s> {
     /// A stream that will be connected later and comes back `delay` after it was sent.
     pub fn feedback<R: Sendable>(&mut self, delay: Span) -> (Loop<'s, R>, Stream<'s, R>) {
         let (handle, stream) = self.scope.feedback::<Vec<R>>(delay.millis());
-        (Loop(handle), stream)
+        (Loop::new(handle), stream)
     }
 
     /// Connects everything to the coordinator.
@@ -419,17 +423,21 @@ impl<'s> Flow<'s> {
         }
         let answers = scope.concatenate(answers);
         let applied = scope.concatenate(applied);
-        coordinator(scope, progress, applied, answers, conductor).broadcast().connect_loop(announce);
+        announce.connect(coordinator(scope, progress, applied, answers, conductor).broadcast());
         Ok(())
     }
 }
 
-/// The open end of a feedback.
-pub struct Loop<'s, R: Sendable>(timely::dataflow::operators::core::feedback::Handle<'s, Stamp, Vec<R>>);
+/// The open end of a feedback. Left open after an error, it is not dropped: timely would panic over it and hide the error.
+pub struct Loop<'s, R: Sendable>(ManuallyDrop<feedback::Handle<'s, Stamp, Vec<R>>>);
 
 impl<'s, R: Sendable> Loop<'s, R> {
+    fn new(handle: feedback::Handle<'s, Stamp, Vec<R>>) -> Self {
+        Loop(ManuallyDrop::new(handle))
+    }
+
     /// Connects the stream that comes back.
     pub fn connect(self, stream: Stream<'s, R>) {
-        stream.connect_loop(self.0);
+        stream.connect_loop(ManuallyDrop::into_inner(self.0));
     }
 }

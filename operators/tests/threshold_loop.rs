@@ -68,6 +68,7 @@ fn event(org: &str, user: &str, id: &str, secs: u64) -> Event {
         cookie: None,
         asn: None,
         country: None,
+        is_anonymous: false,
         entity: None,
     }
 }

@@ -40,6 +40,9 @@ fn write(to: &mut String, job: &Job) -> std::fmt::Result {
     if let Some(path) = &job.tor_list {
         writeln!(to, "  know     Tor exits of {}", path.display())?;
     }
+    for (about, path) in &job.networks {
+        writeln!(to, "  look up  {} of addresses in {}", about.name(), path.display())?;
+    }
     writeln!(to, "  keep     state and outputs under {}", job.data_dir.display())?;
     writeln!(
         to,

@@ -40,7 +40,7 @@ pub(super) struct Args {
     /// Files of activity that lie elsewhere than when the job read them; they are known by their content
     #[arg(long, value_name = "FILE", num_args = 1..)]
     input: Vec<PathBuf>,
-    /// Control files and Tor list that lie elsewhere, likewise
+    /// Control files, the Tor list, network databases and user agent regexes that lie elsewhere, likewise
     #[arg(long, value_name = "FILE", num_args = 1..)]
     control: Vec<PathBuf>,
     /// The job file whose settings are used; its sources and its data directory are not

@@ -2,20 +2,22 @@
 //! when it lies elsewhere now.
 
 use super::{CONTROL, INPUT, Input, InputFile, SideFile, TERMS, TOR_LIST, Terms, USER_AGENTS};
-use super::{parser, read_side, readable, records, side_mark};
+use super::{add_database, database, parser, read_side, readable, records, side_mark};
 use connectors::file::{FileIdentity, Sameness};
 use engine::error::Error;
 use engine::source::Timing;
 use engine::time::Span;
+use operators::decode::networks::{About, Networks};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where files of a job lie now, if not where it read them. Which is which is told by their content.
 #[derive(Clone, Debug, Default)]
 pub struct Moved {
     /// Files of activity.
     pub input: Vec<PathBuf>,
-    /// Files of control records, the list of Tor exits, and regexes of user agents.
+    /// Files of control records, the list of Tor exits, databases of networks, and regexes of user agents.
     pub control: Vec<PathBuf>,
 }
 
@@ -45,13 +47,20 @@ impl Input {
             let (number, file) = side(CONTROL, path, mark, &mut elsewhere)?;
             control.insert(number, file);
         }
+        let mut networks = Networks::default();
+        for about in About::ALL {
+            for (path, mark) in named(fingerprint, database(about)) {
+                add_database(&mut networks, about, side(database(about), path, mark, &mut elsewhere)?.1)?;
+            }
+        }
         let mut regexes = None;
         for (path, mark) in named(fingerprint, USER_AGENTS) {
             regexes = Some(side(USER_AGENTS, path, mark, &mut elsewhere)?.1);
         }
         refuse_strangers("control", &elsewhere)?;
         let control = records(tor_list, control.into_values().collect())?;
-        Ok(Input { files, control, agents: parser(regexes)?, side: BTreeMap::new() })
+        let (networks, agents) = (Arc::new(networks), parser(regexes)?);
+        Ok(Input { files, control, networks, agents, side: BTreeMap::new() })
     }
 }
 

@@ -5,7 +5,8 @@
 use crate::crash::{assert_each_once, newest};
 use crate::inputs::Sample;
 use crate::outputs::Outputs;
-use crate::support::{Dice, Job, PATIENCE, Place, Running, TICK, Totals, get, metric, start, start_in};
+use crate::support::{Dice, Job, PATIENCE, Place, Running, TICK, Totals, get, metric, start_in};
+use engine::state::RowKey;
 use operators::sample::Plan;
 use std::fs;
 use std::io::{Read, Write};
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const PLAN: Plan = Plan { seed: 61, orgs: 3, users: 12, days: 4 };
 const SNAPSHOT_EVERY: [&str; 2] = ["--snapshot-every", "30ms"];
@@ -175,6 +176,37 @@ fn a_process_that_stands_still_is_noticed_and_replaced() {
 }
 
 #[test]
+fn a_first_process_that_stands_still_is_noticed_and_replaced() {
+    let place = Place::new();
+    let file = place.write("quick.toml", "[cluster]\npeer_timeout = \"500ms\"\n");
+    let job = job(&place, 2).with(&["--config", &file.display().to_string()]);
+    let mut running = job.start();
+    assert!(kill(&mut running, &job.data_dir, 0, "STOP"), "over too soon");
+    let ended = running.wait().done();
+    assert!(ended.stderr.contains("process 0 gave no sign of life"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("(cause unresponsive, 1 in a row)"), "{}", ended.stderr);
+    assert_same(&job.data_dir, &ended.totals(), "after the first process stood still");
+}
+
+/// Each file of the snapshot takes a while, and all of them take longer than one process waits for another.
+#[test]
+fn a_snapshot_that_takes_long_to_fetch_is_waited_for() {
+    let place = Place::new();
+    let file = place.write("quick.toml", "[cluster]\nstart_timeout = \"1s\"\n");
+    let job = job(&place, 2).with(&["--config", &file.display().to_string()]);
+    let mut running = job.start();
+    running.running_until("some snapshots", || newest(&job.data_dir) >= 3);
+    assert!(running.kill(), "over too soon");
+    until("its processes are gone", || children(&job.data_dir).is_empty());
+    let slow = job.clone().env("FAILPOINTS", "objects.download=sleep(100)");
+    let since = Instant::now();
+    let ended = slow.end().done();
+    assert!(since.elapsed() > 3 * Duration::from_secs(1), "there was nothing to wait for");
+    assert!(!ended.stderr.contains("started anew"), "{}", ended.stderr);
+    assert_same(&job.data_dir, &ended.totals(), "after a slow start");
+}
+
+#[test]
 fn whoever_is_killed_while_starting_the_job_gets_there() {
     let place = Place::new();
     let job = job(&place, 3);
@@ -306,6 +338,11 @@ impl Hosts {
 
     /// Starts the n-th process; `change` may do something to its job file.
     fn start(&self, index: usize, change: impl Fn(String) -> String) -> Running {
+        self.start_in(index, change, &[])
+    }
+
+    /// [`Hosts::start`] with these variables in its environment.
+    fn start_in(&self, index: usize, change: impl Fn(String) -> String, environment: &[(String, String)]) -> Running {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let path = |name: &str| format!("{:?}", self.place.path(name).display().to_string());
@@ -322,7 +359,7 @@ impl Hosts {
         );
         let file = self.place.write(&format!("process{number}.toml"), change(text));
         let words = ["run", "--json", "--config", &file.display().to_string()];
-        start(&words, &self.place.path(&format!("process{number}")))
+        start_in(&words, &self.place.path(&format!("process{number}")), environment)
     }
 }
 
@@ -342,6 +379,49 @@ fn a_straggler_of_before_comes_back_and_does_nothing() {
     let back = follower.wait();
     assert!(back.code == Some(75) || back.code == Some(1), "{back:?}");
     assert_same(&hosts.data_dir, &totals, "after a straggler came back");
+}
+
+/// One that stood still with lines in hand, right before it would write them: they are of a generation that is over.
+#[test]
+fn what_a_straggler_has_in_hand_is_never_written() {
+    let writes = |processes: usize| RowKey::of(b"decisions.ndjson").group.worker(processes);
+    let processes = (2..9).find(|processes| writes(*processes) > 0).expect("not always the first");
+    let hosts = Hosts::new(processes);
+    let straggling = writes(processes);
+    let as_it_is = |text| text;
+    let stall = [("FAILPOINTS".to_owned(), "output.flush=4*off->1*return(stall)->off".to_owned())];
+    let mut straggler = hosts.start_in(straggling, as_it_is, &stall);
+    let others: Vec<_> = (0..processes).filter(|n| *n != straggling).map(|n| hosts.start(n, as_it_is)).collect();
+    let said = straggler.stderr_file();
+    straggler.running_until("lines in hand", || {
+        fs::read_to_string(&said).is_ok_and(|text| text.contains("fault point output.flush fired"))
+    });
+    signal("STOP", straggler.pid());
+    others.into_iter().for_each(|other| drop(other.wait().refused(75, &["ends: "])));
+    let again: Vec<_> = (0..processes).map(|n| hosts.start(n, as_it_is)).collect();
+    let totals = again.into_iter().map(|process| process.wait().done()).next().expect("the first reports").totals();
+    signal("CONT", straggler.pid());
+    let back = straggler.wait();
+    assert!(back.code == Some(75) || back.code == Some(1), "{back:?}");
+    assert_same(&hosts.data_dir, &totals, "after a straggler came back with lines in hand");
+}
+
+#[test]
+fn a_first_process_that_stands_still_is_noticed_by_those_that_were_started_one_by_one() {
+    let hosts = Hosts::new(2);
+    let as_it_is = |text| text;
+    let (mut leader, follower) = (hosts.start(0, as_it_is), hosts.start(1, as_it_is));
+    leader.running_until("two snapshots", || newest(&hosts.data_dir) >= 2);
+    signal("STOP", leader.pid());
+    follower.wait().refused(75, &["process 1 ends: process 0 gave no sign of life"]);
+    // It has the data directory, so there is no other first process until it has ended.
+    hosts.start(0, as_it_is).wait().refused(2, &["another aerie runs"]);
+    let follower = hosts.start(1, as_it_is);
+    signal("CONT", leader.pid());
+    leader.wait().refused(75, &["ends: "]);
+    let totals = hosts.start(0, as_it_is).wait().done().totals();
+    follower.wait().done();
+    assert_same(&hosts.data_dir, &totals, "after the first process came back");
 }
 
 #[test]

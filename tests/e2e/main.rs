@@ -20,6 +20,7 @@ mod inputs;
 mod inspect;
 mod live_faults;
 mod memory;
+mod networks;
 mod oracle;
 mod outputs;
 mod replay;

@@ -1,11 +1,13 @@
 //! Files of lines. Owned here: reading lines with their positions, telling whether a file is still the one of a former
-//! run, and append-only output that can be cut back. Not owned here: what a line means.
+//! run, and append-only output that can be cut back and that one generation writes. Not owned here: what a line means.
 
+mod fence;
 mod identity;
 mod ordered;
 mod partition;
 mod reader;
 
+pub use fence::Fence;
 pub use identity::{FileIdentity, Sameness, identity};
 pub use ordered::{Length, OrderedFile};
 pub use partition::FilePartition;

@@ -1,15 +1,18 @@
-//! An append-only file of lines that recovery cuts back to a length that a snapshot names.
+//! An append-only file of lines that recovery cuts back to a length that a snapshot names. All that changes it happens
+//! behind a [`Fence`].
 
+use super::fence::Fence;
 use engine::error::Error;
 use engine::fault::point;
 use engine::state::table::Work;
 use memchr::memchr2;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+/// What is appended goes to the system at the latest when there is so much of it.
 const BUFFER_BYTES: usize = 1 << 16;
 
 /// How long a file of lines is.
@@ -24,7 +27,10 @@ pub struct Length {
 /// A file that one writer appends lines to. What was appended is durable after [`OrderedFile::sync`].
 #[derive(Debug)]
 pub struct OrderedFile {
-    writer: BufWriter<File>,
+    file: File,
+    fence: Fence,
+    /// What was appended and the system does not have yet.
+    buffer: Vec<u8>,
     path: PathBuf,
     length: Length,
 }
@@ -34,8 +40,13 @@ impl OrderedFile {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if it is missing or shorter than that, or no line ends there. [`Error::Io`] if the system
-    /// refuses it.
-    pub fn open(path: &Path, kept: Length) -> Result<Self, Error> {
+    /// refuses it. Those of the fence.
+    pub fn open(path: &Path, kept: Length, fence: Fence) -> Result<Self, Error> {
+        let file = fence.pass(|| OrderedFile::cut_back(path, kept))?;
+        Ok(OrderedFile { file, fence, buffer: Vec::with_capacity(BUFFER_BYTES), path: path.to_owned(), length: kept })
+    }
+
+    fn cut_back(path: &Path, kept: Length) -> Result<File, Error> {
         let corrupt = |what: &str| {
             let (path, bytes) = (path.display(), kept.bytes);
             Error::Corrupt(format!(
@@ -64,21 +75,23 @@ impl OrderedFile {
         file.set_len(kept.bytes).map_err(Error::io("cut back", path))?;
         file.sync_all().map_err(Error::io("sync", path))?;
         sync_folder_of(path)?;
-        Ok(OrderedFile { writer: BufWriter::with_capacity(BUFFER_BYTES, file), path: path.to_owned(), length: kept })
+        Ok(file)
     }
 
     /// Appends a line, without its line end.
     ///
     /// # Errors
     /// [`Error::Fault`] if it has a line end within; [`Error::Io`] if the system refuses it, after which the file must
-    /// be opened anew.
+    /// be opened anew. Those of the fence.
     pub fn append(&mut self, line: &str) -> Result<(), Error> {
         if memchr2(b'\n', b'\r', line.as_bytes()).is_some() {
             return Err(Error::Fault(format!("a line for {} has a line end within", self.path.display())));
         }
-        let refuse = |error| Error::io("write", &self.path)(error);
-        self.writer.write_all(line.as_bytes()).map_err(refuse)?;
-        self.writer.write_all(b"\n").map_err(refuse)?;
+        if self.buffer.len() + line.len() >= BUFFER_BYTES {
+            self.flush()?;
+        }
+        self.buffer.extend_from_slice(line.as_bytes());
+        self.buffer.push(b'\n');
         self.length.bytes += line.len() as u64 + 1;
         self.length.lines += 1;
         Ok(())
@@ -89,8 +102,13 @@ impl OrderedFile {
     /// # Errors
     /// As [`OrderedFile::append`].
     pub fn flush(&mut self) -> Result<(), Error> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
         point("output.flush")?;
-        self.writer.flush().map_err(Error::io("write", &self.path))
+        self.fence.pass(|| (&self.file).write_all(&self.buffer).map_err(Error::io("write", &self.path)))?;
+        self.buffer.clear();
+        Ok(())
     }
 
     /// Makes all that was appended durable.
@@ -99,7 +117,7 @@ impl OrderedFile {
     /// [`Error::Io`] if the system refuses it, after which the file must be opened anew.
     pub fn sync(&mut self) -> Result<(), Error> {
         self.flush()?;
-        self.writer.get_ref().sync_data().map_err(Error::io("sync", &self.path))
+        self.file.sync_data().map_err(Error::io("sync", &self.path))
     }
 
     /// Its length with all that was appended, synced or not.
@@ -119,7 +137,7 @@ impl engine::writer::Append for OrderedFile {
 
     fn sync(&mut self) -> Result<Work, Error> {
         OrderedFile::flush(self)?;
-        let file = self.writer.get_ref().try_clone().map_err(Error::io("open once more", &self.path))?;
+        let file = self.file.try_clone().map_err(Error::io("open once more", &self.path))?;
         let path = self.path.clone();
         Ok(Box::new(move || {
             point("output.sync")?;
@@ -141,6 +159,17 @@ pub(crate) fn sync_folder_of(path: &Path) -> Result<(), Error> {
 mod tests {
     use super::*;
 
+    /// Opens a file for a generation that has taken over by then.
+    fn open_for(generation: u64, path: &Path, kept: Length) -> Result<OrderedFile, Error> {
+        let fence = path.with_file_name("fence");
+        OrderedFile::open(path, kept, Fence::at(&fence, generation)?)
+    }
+
+    fn open(path: &Path, kept: Length) -> Result<OrderedFile, Error> {
+        Fence::raise(&path.with_file_name("fence"), 1)?;
+        open_for(1, path, kept)
+    }
+
     fn corrupt(result: Result<OrderedFile, Error>, word: &str) {
         match result {
             Err(Error::Corrupt(text)) if text.contains(word) => {}
@@ -152,7 +181,7 @@ mod tests {
     fn it_is_cut_back_to_what_was_kept_and_goes_on_from_there() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.ndjson");
-        let mut file = OrderedFile::open(&path, Length::default()).unwrap();
+        let mut file = open(&path, Length::default()).unwrap();
         file.append("one").unwrap();
         file.append("zwölf").unwrap();
         file.sync().unwrap();
@@ -160,23 +189,24 @@ mod tests {
         assert_eq!(kept, Length { bytes: 11, lines: 2 });
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\nzwölf\n");
         file.append("lost").unwrap();
+        file.flush().unwrap();
         drop(file);
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 16);
 
-        let mut file = OrderedFile::open(&path, kept).unwrap();
+        let mut file = open(&path, kept).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 11);
         file.append("three").unwrap();
         file.sync().unwrap();
         assert_eq!(file.length(), Length { bytes: 17, lines: 3 });
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\nzwölf\nthree\n");
 
-        corrupt(OrderedFile::open(&path, Length { bytes: 18, lines: 3 }), "only 17");
-        corrupt(OrderedFile::open(&path, Length { bytes: 10, lines: 2 }), "no line end");
+        corrupt(open(&path, Length { bytes: 18, lines: 3 }), "only 17");
+        corrupt(open(&path, Length { bytes: 10, lines: 2 }), "no line end");
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 17, "a refused file stays as it is");
-        OrderedFile::open(&path, Length::default()).unwrap();
+        open(&path, Length::default()).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
         std::fs::remove_file(&path).unwrap();
-        corrupt(OrderedFile::open(&path, kept), "missing");
+        corrupt(open(&path, kept), "missing");
         assert!(!path.exists());
     }
 
@@ -184,7 +214,7 @@ mod tests {
     fn the_work_of_a_sync_can_be_done_elsewhere_while_more_is_appended() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
-        let mut file = OrderedFile::open(&path, Length::default()).unwrap();
+        let mut file = open(&path, Length::default()).unwrap();
         file.append("one").unwrap();
         let work = engine::writer::Append::sync(&mut file).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\n", "handed over at once");
@@ -196,9 +226,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_former_generation_still_holds_never_gets_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, late) = (folder.path().join("out"), folder.path().join("late"));
+        let mut former = open(&path, Length::default()).unwrap();
+        former.append("kept").unwrap();
+        former.sync().unwrap();
+        let kept = former.length();
+        former.append("in hand").unwrap();
+        Fence::raise(&folder.path().join("fence"), 2).unwrap();
+        let mut present = open_for(2, &path, kept).unwrap();
+        present.append("new").unwrap();
+        present.flush().unwrap();
+        for refused in [former.flush(), former.append(&"x".repeat(BUFFER_BYTES)), open_for(1, &path, kept).map(drop)] {
+            assert!(engine::ledger::is_superseded(&refused.unwrap_err()));
+        }
+        assert!(open_for(1, &late, Length::default()).is_err() && !late.exists());
+        drop(former);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "kept\nnew\n");
+    }
+
+    #[test]
     fn a_line_is_one_line() {
         let folder = tempfile::tempdir().unwrap();
-        let mut file = OrderedFile::open(&folder.path().join("out"), Length::default()).unwrap();
+        let mut file = open(&folder.path().join("out"), Length::default()).unwrap();
         for line in ["a\nb", "a\r", "\n"] {
             assert!(matches!(file.append(line), Err(Error::Fault(_))));
         }

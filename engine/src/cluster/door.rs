@@ -27,6 +27,7 @@ pub(super) struct Arrived {
 
 /// An open door; closed when it is dropped.
 pub(super) struct Door {
+    porter: Arc<Porter>,
     closed: Arc<AtomicBool>,
     arrived: Receiver<Arrived>,
     listening: Option<JoinHandle<()>>,
@@ -34,8 +35,9 @@ pub(super) struct Door {
 
 struct Porter {
     terms: Terms,
-    generation: u64,
-    word: Vec<u8>,
+    /// The generation and its word. Before they are known, who proves itself hears of generation zero, and is to come
+    /// again.
+    told: Mutex<(u64, Vec<u8>)>,
     nonces: Nonces,
     seats: Mutex<BTreeSet<(Purpose, usize)>>,
     /// Handshakes that go on, the oldest first.
@@ -43,24 +45,28 @@ struct Porter {
 }
 
 impl Door {
-    /// Lets others in by way of this listener.
-    pub fn open(listener: TcpListener, membership: &Membership, generation: u64, word: Vec<u8>) -> Result<Self, Error> {
+    /// Opens by way of this listener. Nobody is let in before [`Door::tell`].
+    pub fn open(listener: TcpListener, membership: &Membership) -> Result<Self, Error> {
         let failed = |error: std::io::Error| Error::Unavailable(format!("nobody can be let in: {error}"));
         listener.set_nonblocking(true).map_err(failed)?;
         let porter = Arc::new(Porter {
             terms: membership.terms(),
-            generation,
-            word,
+            told: Mutex::default(),
             nonces: membership.nonces.clone(),
             seats: Mutex::default(),
             knocking: Mutex::default(),
         });
         let closed = Arc::new(AtomicBool::new(false));
         let (sender, arrived) = channel();
-        let watch = closed.clone();
-        let listen = move || listen(&listener, &porter, &sender, &watch);
+        let (host, watch) = (porter.clone(), closed.clone());
+        let listen = move || listen(&listener, &host, &sender, &watch);
         let listening = thread::Builder::new().name("cluster:door".to_owned()).spawn(listen).map_err(failed)?;
-        Ok(Door { closed, arrived, listening: Some(listening) })
+        Ok(Door { porter, closed, arrived, listening: Some(listening) })
+    }
+
+    /// From now on others are let in, and told this.
+    pub fn tell(&self, generation: u64, word: Vec<u8>) {
+        *lock(&self.porter.told) = (generation, word);
     }
 
     /// Who was let in since the last look.
@@ -123,7 +129,8 @@ impl Porter {
             lock(&self.knocking).remove(&number);
             match heard {
                 // Nobody listens any more once the door is closed.
-                Ok((from, purpose)) => drop(arrived.send(Arrived { from, purpose, stream })),
+                Ok(Some((from, purpose))) => drop(arrived.send(Arrived { from, purpose, stream })),
+                Ok(None) => {}
                 Err(why) => tracing::warn!("a connection from {address} is dropped: {why}"),
             }
         };
@@ -132,11 +139,14 @@ impl Porter {
         }
     }
 
-    fn hear(&self, stream: &TcpStream) -> Result<(usize, Purpose), String> {
+    /// Who it is; `None` if it is to come again.
+    fn hear(&self, stream: &TcpStream) -> Result<Option<(usize, Purpose)>, String> {
         let nonce = (self.nonces)().map_err(|error| error.to_string())?;
-        let host = Host { terms: &self.terms, generation: self.generation, word: &self.word };
-        let seat = |from, purpose| lock(&self.seats).insert((purpose, from));
-        accept(stream, &host, nonce, seat).map_err(|refusal| refusal.why)
+        let (generation, word) = lock(&self.told).clone();
+        let host = Host { terms: &self.terms, generation, word: &word };
+        let seat = |from, purpose| generation == 0 || lock(&self.seats).insert((purpose, from));
+        let heard = accept(stream, &host, nonce, seat).map_err(|refusal| refusal.why)?;
+        Ok((generation > 0).then_some(heard))
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! connects → accepts   hello: tag, version, purpose, from, to, generation (0 if it asks for it), run, nonce
-//! connects ← accepts   welcome: generation, nonce
+//! connects ← accepts   welcome: generation (0 if there is none yet: come again), nonce
 //! connects → accepts   HMAC-SHA256 over "connects" and all of the above
 //! connects ← accepts   length and bytes of the word that goes with the generation, HMAC-SHA256 over "accepts", all of
 //!                      the above and the word
@@ -24,7 +24,7 @@ use std::time::Duration;
 const TAG: &[u8; 8] = b"aerie-pc";
 
 /// Version of the handshake and of what is spoken after it.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 const NONCE: usize = 32;
 const HELLO: usize = TAG.len() + 2 + 1 + 4 + 4 + 8 + 32 + NONCE;
@@ -66,7 +66,8 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// Connects as who we are. Returns the generation and, on a control connection, the word that goes with it.
+/// Connects as who we are. Returns the generation, zero if there is none yet, and, on a control connection, the word that
+/// goes with it.
 pub(super) fn connect(
     stream: &TcpStream,
     terms: &Terms,
@@ -160,7 +161,7 @@ fn judge(terms: &Terms, generation: u64, hello: &[u8]) -> Result<(usize, Purpose
     // Control connections go to the first process, data connections to those of a lower number.
     let fits = match purpose {
         Purpose::Control => terms.index == 0 && theirs == 0,
-        Purpose::Data => theirs == generation,
+        Purpose::Data => generation > 0 && theirs == generation,
     };
     match from < terms.processes && from > terms.index && to == terms.index {
         true if fits => Ok((from, purpose)),

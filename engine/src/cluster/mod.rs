@@ -2,11 +2,12 @@
 //! The first process leads: it knows the generation and what the job starts from, and tells the others. Every
 //! connection begins with a handshake of ours (`handshake`) at a listener of ours (`door`), before timely gets the
 //! socket; beside the connections for records each process holds one for control to the first (`link`), on which both
-//! sides give signs of life.
+//! sides give signs of life. Going on from a large snapshot may take long, and is not what the others wait for in vain:
+//! before the first process knows it answers that it is at it, and then all tell when they are through.
 //!
 //! A job lives and dies as a whole: who has lost another ends at once, and whoever watches starts all of them anew, as
 //! the next generation. Not owned here: that watching, and the fence that keeps an older generation from writing (the
-//! ledger).
+//! ledger, and whoever writes files).
 //!
 //! What is said after the handshake is neither encrypted nor signed: run it on loopback or a private network.
 
@@ -78,7 +79,7 @@ pub struct Membership {
     pub secret: Secret,
     /// What the job is, see [`run_id`].
     pub run: [u8; 32],
-    /// How long to wait for the others, each time that they are waited for.
+    /// How long to wait for the others, each time that they are waited for and not known to be fetching a snapshot.
     pub start_timeout: Duration,
     /// How long another may be silent.
     pub peer_timeout: Duration,
@@ -121,17 +122,24 @@ pub struct Gathered {
     arrived: Vec<Option<TcpStream>>,
 }
 
-impl Membership {
-    /// Leads: waits until all other processes are there, and tells them the generation and a word of at most
+/// The first process, before it knows what the job starts from.
+pub struct Leader {
+    membership: Membership,
+    door: Door,
+}
+
+impl Leader {
+    /// Waits until all other processes are there, and tells them the generation and a word of at most
     /// [`crate::limits::CLUSTER_WORD_BYTES_MAX`] bytes. `None` if the job is told to stop before.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the address cannot be listened on, or not all others are there in time.
-    pub fn lead(self, generation: u64, word: Vec<u8>) -> Result<Option<Gathered>, Error> {
-        let door = Door::open(self.listen()?, &self, generation, word.clone())?;
-        let links = Links::new(self.peer_timeout, self.stop.clone(), self.lost.clone());
-        let arrived = self.hosts.iter().map(|_| None).collect();
-        let mut gathered = Gathered { membership: self, door, links, generation, word, arrived };
+    /// [`Error::Unavailable`] if not all others are there in time.
+    pub fn gather(self, generation: u64, word: Vec<u8>) -> Result<Option<Gathered>, Error> {
+        let Leader { membership, door } = self;
+        door.tell(generation, word.clone());
+        let links = Links::new(&membership);
+        let arrived = membership.hosts.iter().map(|_| None).collect();
+        let mut gathered = Gathered { membership, door, links, generation, word, arrived };
         let waiting = Stopwatch::start();
         while let Some(missing) = gathered.missing_links() {
             gathered.take_in(waiting, &missing)?;
@@ -142,29 +150,45 @@ impl Membership {
         }
         Ok(Some(gathered))
     }
+}
+
+impl Membership {
+    /// Leads: from now on the others can hear that the first process is there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the address cannot be listened on.
+    pub fn lead(self) -> Result<Leader, Error> {
+        let door = Door::open(self.listen()?, &self)?;
+        Ok(Leader { membership: self, door })
+    }
 
     /// Follows: finds the first process and hears the generation and its word. `None` if this process is told to stop
     /// before.
     ///
     /// # Errors
-    /// As [`Membership::lead`].
+    /// As [`Membership::lead`] and [`Leader::gather`].
     pub fn join(self) -> Result<Option<Gathered>, Error> {
         let listener = self.listen()?;
-        let waiting = Stopwatch::start();
+        let mut waiting = Stopwatch::start();
         let (stream, generation, word) = loop {
             let refusal = match self.call(0, Purpose::Control, None) {
+                Ok((_, 0, _)) => None,
                 Ok(met) => break met,
-                Err(refusal) => refusal,
+                Err(refusal) => Some(refusal.why),
             };
             if self.stop.load(Ordering::SeqCst) {
                 return Ok(None);
             }
-            self.in_time(waiting, &format!("process 0 at {}: {}", self.hosts[0], refusal.why))?;
+            match refusal {
+                None => waiting = Stopwatch::start(),
+                Some(why) => self.in_time(waiting, &format!("process 0 at {}: {why}", self.hosts[0]))?,
+            }
             pause(RETRY);
         };
-        let door = Door::open(listener, &self, generation, Vec::new())?;
-        let mut links = Links::new(self.peer_timeout, self.stop.clone(), self.lost.clone());
-        links.hold(self.index, 0, stream)?;
+        let door = Door::open(listener, &self)?;
+        door.tell(generation, Vec::new());
+        let mut links = Links::new(&self);
+        links.hold(0, stream)?;
         let arrived = self.hosts.iter().map(|_| None).collect();
         Ok(Some(Gathered { membership: self, door, links, generation, word, arrived }))
     }
@@ -233,14 +257,16 @@ impl Gathered {
         &self.word
     }
 
-    /// Builds the connections for records: each process calls those of a lower number and is called by the others.
-    /// Then nobody is let in any more. `None` if the first process has left in order, because the job is to stop.
+    /// Builds the connections for records, once this process is ready to run: each calls those of a lower number and is
+    /// called by the others. Then nobody is let in any more. The time to wait begins when all are ready; until then, who is
+    /// silent is lost. `None` if the first process has left in order, because the job is to stop.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if not all others are there in time.
     pub fn mesh(&mut self) -> Result<Option<Mesh>, Error> {
         let (index, processes) = (self.membership.index, self.membership.hosts.len());
-        let waiting = Stopwatch::start();
+        self.links.tell_restored();
+        let mut waiting = Stopwatch::start();
         for lower in 0..index {
             let stream = loop {
                 let refusal = match self.membership.call(lower, Purpose::Data, Some(self.generation)) {
@@ -255,12 +281,18 @@ impl Gathered {
                     // It may believe that it is connected, and will let in no second one.
                     return Err(Error::Unavailable(format!("no connection to {missing}; start all processes again")));
                 }
+                if !self.links.all_restored() {
+                    waiting = Stopwatch::start();
+                }
                 self.membership.in_time(waiting, &missing)?;
                 pause(RETRY);
             };
             self.arrived[lower] = Some(stream);
         }
         while let Some(missing) = (index + 1..processes).find(|higher| self.arrived[*higher].is_none()) {
+            if !self.links.all_restored() {
+                waiting = Stopwatch::start();
+            }
             self.take_in(waiting, &format!("process {missing} to connect"))?;
             if self.links.left() {
                 return Ok(None);
@@ -282,7 +314,7 @@ impl Gathered {
         while let Some(Arrived { from, purpose, stream }) = self.door.next() {
             if purpose == Purpose::Control {
                 // Who cannot be watched cannot be told either.
-                let _ = self.links.hold(self.membership.index, from, stream);
+                let _ = self.links.hold(from, stream);
             }
         }
         self.links.leave();
@@ -309,9 +341,7 @@ impl Gathered {
     /// Takes in who has arrived, or waits a little.
     fn take_in(&mut self, waiting: Stopwatch, missing: &str) -> Result<(), Error> {
         match self.door.next() {
-            Some(Arrived { from, purpose: Purpose::Control, stream }) => {
-                self.links.hold(self.membership.index, from, stream)
-            }
+            Some(Arrived { from, purpose: Purpose::Control, stream }) => self.links.hold(from, stream),
             Some(Arrived { from, purpose: Purpose::Data, stream }) => {
                 self.arrived[from] = Some(stream);
                 Ok(())

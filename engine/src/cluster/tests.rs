@@ -54,7 +54,7 @@ type Running = JoinHandle<Result<Option<(Gathered, Mesh)>, Error>>;
 fn start(member: &Membership, generation: u64, word: &[u8]) -> Running {
     let (member, word) = (member.clone(), word.to_vec());
     spawn(move || {
-        let gathered = if member.index == 0 { member.lead(generation, word) } else { member.join() };
+        let gathered = if member.index == 0 { member.lead()?.gather(generation, word) } else { member.join() };
         let Some(mut gathered) = gathered? else { return Ok(None) };
         Ok(gathered.mesh()?.map(|mesh| (gathered, mesh)))
     })
@@ -240,14 +240,19 @@ fn what_was_said_once_is_worth_nothing_again() {
     });
     let leader = members[0].clone();
     let host_terms = leader.terms();
-    let door = Door::open(TcpListener::bind(&leader.hosts[0]).unwrap(), &leader, 7, b"word".to_vec()).unwrap();
+    let open = || {
+        let door = Door::open(TcpListener::bind(&leader.hosts[0]).unwrap(), &leader).unwrap();
+        door.tell(7, b"word".to_vec());
+        door
+    };
+    let door = open();
     let stream = TcpStream::connect(address).unwrap();
     let (generation, word) = connect(&stream, &members[1].terms(), 0, Purpose::Control, None, [3; 32]).unwrap();
     assert_eq!((generation, word.as_slice(), host_terms.index), (7, &b"word"[..], 0));
     between.join().unwrap();
     drop(door);
     // A new door, as after a restart: the seat is free, only the nonce is another.
-    let door = Door::open(TcpListener::bind(&leader.hosts[0]).unwrap(), &leader, 7, b"word".to_vec()).unwrap();
+    let door = open();
     let mut stream = dial(&leader);
     stream.write_all(&recorded.lock().unwrap()).unwrap();
     let said = until_hung_up(stream);
@@ -384,4 +389,62 @@ fn who_is_told_to_stop_while_waiting_stops_and_says_so() {
     assert!(leader.join().unwrap().unwrap().is_none());
     assert!(one.join().unwrap().unwrap().is_none());
     assert!(losses.iter().all(|heard| heard.lock().unwrap().is_empty()), "{losses:?}");
+}
+
+/// The time to wait for others does not run while they fetch what the job starts from, neither for the first process, which
+/// cannot say yet what that is, nor for the others.
+#[test]
+fn who_is_fetching_a_snapshot_is_waited_for() {
+    const TIMEOUT: Duration = Duration::from_millis(300);
+    let Job { mut members, losses } = job(3);
+    for member in &mut members {
+        (member.start_timeout, member.peer_timeout) = (TIMEOUT, Duration::from_secs(5));
+    }
+    let fetch = || pause(3 * TIMEOUT);
+    let run = |member: Membership| {
+        spawn(move || {
+            let gathered = if member.index == 0 {
+                let leader = member.lead()?;
+                fetch();
+                leader.gather(7, b"word".to_vec())
+            } else {
+                let index = member.index;
+                let gathered = member.join();
+                // One of them has little to fetch.
+                (index == 1).then(fetch);
+                gathered
+            };
+            let mut gathered = gathered?.expect("nobody was told to stop");
+            Ok(gathered.mesh()?.map(|mesh| (gathered, mesh)))
+        })
+    };
+    // The first one is there before the others come, who would wait for it in vain.
+    let leader = run(members.remove(0));
+    pause(TIMEOUT / 3);
+    let met = meet([leader].into_iter().chain(members.into_iter().map(run)).collect());
+    assert_connected(&met);
+    assert!(losses.iter().all(|heard| heard.lock().unwrap().is_empty()), "{losses:?}");
+}
+
+/// While it fetches, the first process says so to those alone who know the secret, lets in nobody, and one that has ended
+/// is not waited for.
+#[test]
+fn a_leader_that_is_not_ready_lets_nobody_in_and_is_not_waited_for_once_it_is_gone() {
+    let Job { mut members, .. } = job(3);
+    let leader = members[0].clone().lead().unwrap();
+    let call = |member: &Membership, purpose, generation| {
+        connect(&dial(&members[0]), &member.terms(), 0, purpose, generation, [8; 32])
+    };
+    for _ in 0..2 {
+        assert_eq!(call(&members[1], Purpose::Control, None).unwrap(), (0, Vec::new()), "it is to come again");
+    }
+    assert!(call(&members[1], Purpose::Data, Some(0)).is_err());
+    assert!(call(&members[1], Purpose::Data, Some(1)).is_err());
+    let stranger = Membership { secret: Secret::new(*b"another secret that is long"), ..members[1].clone() };
+    assert!(call(&stranger, Purpose::Control, None).is_err());
+    assert!(leader.door.next().is_none());
+    drop(leader);
+    members[1].start_timeout = Duration::from_millis(200);
+    let told = start(&members[1], 0, b"").join().unwrap().map(|_| ()).unwrap_err().to_string();
+    assert!(told.contains("for process 0 at 127.0.0.1:"), "{told}");
 }

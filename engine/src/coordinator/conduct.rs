@@ -225,6 +225,14 @@ impl Conductor {
         match (self.phase, sources) {
             (Phase::Running, None) => {
                 self.outstanding = None;
+                // What is known beforehand goes out while the horizon still stands: the last records may be far beyond it.
+                let (read_to, sources) = (self.read_to, self.horizon);
+                steps.push(Step::Announce(Announcement::Advance {
+                    horizon: Stamp::MAX,
+                    read_to,
+                    sources,
+                    idle_to: None,
+                }));
                 let id = self.begin(Stamp::MAX, true);
                 steps.push(Step::AnnounceLast(Announcement::Snapshot { at: Stamp::MAX, id }));
                 self.phase = Phase::Ending;

@@ -2,6 +2,7 @@
 //! be taken only once, files with their sizes and checksums, and how a store's errors read. Not owned here: what the
 //! names mean (`repository`).
 
+use crate::clock::pause;
 use crate::error::Error;
 use crate::fault::point;
 use bytes::Bytes;
@@ -11,9 +12,10 @@ use object_store::path::Path as Name;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, WriteMultipart};
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::path::Path;
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
@@ -28,6 +30,12 @@ const THREADS: usize = 2;
 
 /// The largest object that is read as a whole.
 const READ_BYTES_MAX: u64 = 256 << 20;
+
+/// How often what a folder does not give is read again.
+const READS_AGAIN: u32 = 10;
+
+/// Between two of these attempts.
+const READ_AGAIN: Duration = Duration::from_millis(100);
 
 /// Whether a name could be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +71,8 @@ pub struct Objects {
     store: Arc<dyn ObjectStore>,
     runtime: Arc<Runtime>,
     place: String,
-    /// Whether it is a folder, where what cannot be read now will not be readable later.
-    folder: bool,
+    /// Where it lies, if it is a folder.
+    folder: Option<PathBuf>,
 }
 
 impl Objects {
@@ -73,7 +81,7 @@ impl Objects {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let place = folder.display().to_string();
         let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| failed("open", &place, "", &error))?;
-        Self::over(Arc::new(store.with_fsync(true).with_automatic_cleanup(true)), place, true)
+        Self::over(Arc::new(store.with_fsync(true).with_automatic_cleanup(true)), place, Some(folder.to_owned()))
     }
 
     /// The store under a URL, such as `s3://bucket/prefix`. Options are what the store's client calls them, in any case:
@@ -82,10 +90,10 @@ impl Objects {
         let refuse = |error: &dyn std::fmt::Display| Error::Invalid(format!("cannot use {url} for snapshots: {error}"));
         let parsed = Url::parse(url).map_err(|error| refuse(&error))?;
         let (store, prefix) = object_store::parse_url_opts(&parsed, options).map_err(|error| refuse(&error))?;
-        Self::over(Arc::new(PrefixStore::new(store, prefix)), url.to_owned(), false)
+        Self::over(Arc::new(PrefixStore::new(store, prefix)), url.to_owned(), None)
     }
 
-    fn over(store: Arc<dyn ObjectStore>, place: String, folder: bool) -> Result<Self, Error> {
+    fn over(store: Arc<dyn ObjectStore>, place: String, folder: Option<PathBuf>) -> Result<Self, Error> {
         let runtime = Builder::new_multi_thread().worker_threads(THREADS).thread_name("objects").enable_all().build();
         let runtime = runtime.map_err(|error| Error::Unavailable(format!("no threads for {place}: {error}")))?;
         Ok(Objects { store, runtime: Arc::new(runtime), place, folder })
@@ -109,6 +117,10 @@ impl Objects {
 
     /// A whole object; `None` if there is none of that name.
     pub fn read(&self, name: &str) -> Result<Option<Bytes>, Error> {
+        self.patiently(|| self.read_once(name))
+    }
+
+    fn read_once(&self, name: &str) -> Result<Option<Bytes>, Error> {
         let reading = async {
             let found = self.store.get(&Name::from(name)).await?;
             if found.meta.size > READ_BYTES_MAX {
@@ -124,11 +136,24 @@ impl Objects {
         }
     }
 
-    /// A folder's file that cannot be read to its end is damage; a server may answer the next time.
+    /// An error of the system or of a server may pass. A folder's file that is there and is no file that can be read to its
+    /// end is damaged.
     fn unreadable(&self, name: &str, error: &object_store::Error) -> Error {
         match failed("read", &self.place, name, error) {
-            Error::Unavailable(text) if self.folder => Error::Corrupt(text),
+            Error::Unavailable(text) if self.folder.is_some() && !is_of_the_system(error) => Error::Corrupt(text),
             error => error,
+        }
+    }
+
+    /// Reads again what a folder does not give at once. A server's client does so by itself.
+    fn patiently<T>(&self, mut read: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        let mut left = if self.folder.is_some() { READS_AGAIN } else { 0 };
+        loop {
+            match read() {
+                Err(Error::Unavailable(_)) if left > 0 => left -= 1,
+                done => return done,
+            }
+            pause(READ_AGAIN);
         }
     }
 
@@ -175,6 +200,29 @@ impl Objects {
         }
     }
 
+    /// Removes what was being written under a prefix when a process died, of the names that `due` picks. In a folder it lies
+    /// beside the objects and is in no list; a bucket keeps it to its own rules.
+    pub fn remove_unfinished(&self, prefix: &str, due: impl Fn(&str) -> bool) -> Result<(), Error> {
+        let Some(root) = &self.folder else { return Ok(()) };
+        let mut folders = vec![root.join(prefix)];
+        while let Some(folder) = folders.pop() {
+            let entries = match fs::read_dir(&folder) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                entries => entries.map_err(Error::io("list", &folder))?,
+            };
+            for entry in entries {
+                let path = entry.map_err(Error::io("list", &folder))?.path();
+                let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if is_unfinished(&name) && due(&name) {
+                    fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a file under a name, over what was there. Durable when this returns.
     pub fn upload(&self, name: &str, from: &Path) -> Result<Measure, Error> {
         point("objects.upload")?;
@@ -203,21 +251,27 @@ impl Objects {
         let upload = self.store.put_multipart(&Name::from(name)).await.map_err(refused)?;
         let mut parts = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
         let (mut buffer, mut measure) = (vec![0; 1 << 20], Measure { size: 0, crc32c: 0 });
-        loop {
-            let read = match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(error) => {
-                    // The upload is given up for another reason, which is the one to tell.
-                    let _ = parts.abort().await;
-                    return Err(Error::io("read", from)(error));
+        let written = loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break Ok(()),
+                Ok(read) => {
+                    measure = measure.with(&buffer[..read]);
+                    if let Err(error) = parts.wait_for_capacity(PARTS_AT_ONCE).await {
+                        break Err(refused(error));
+                    }
+                    parts.write(&buffer[..read]);
                 }
-            };
-            measure = measure.with(&buffer[..read]);
-            parts.wait_for_capacity(PARTS_AT_ONCE).await.map_err(refused)?;
-            parts.write(&buffer[..read]);
+                Err(error) => break Err(Error::io("read", from)(error)),
+            }
+        };
+        match written {
+            Ok(()) => parts.finish().await.map(|_| measure).map_err(refused),
+            Err(error) => {
+                // The upload is given up for another reason, which is the one to tell.
+                let _ = parts.abort().await;
+                Err(error)
+            }
         }
-        parts.finish().await.map(|_| measure).map_err(refused)
     }
 
     /// Reads an object to its end and gives its bytes piece by piece. `None` if there is none of that name.
@@ -243,11 +297,13 @@ impl Objects {
         self.runtime.block_on(scanning)
     }
 
-    /// Copies an object into a new file. `None` if there is no object of that name.
+    /// Copies an object into a file. `None` if there is no object of that name.
     pub fn download(&self, name: &str, to: &Path) -> Result<Option<Measure>, Error> {
         point("objects.download")?;
-        let mut file = File::create_new(to).map_err(Error::io("create", to))?;
-        self.scan(name, |piece| file.write_all(piece).map_err(Error::io("write", to)))
+        self.patiently(|| {
+            let mut file = File::create(to).map_err(Error::io("create", to))?;
+            self.scan(name, |piece| file.write_all(piece).map_err(Error::io("write", to)))
+        })
     }
 }
 
@@ -264,6 +320,25 @@ fn written_ms(meta: &object_store::ObjectMeta) -> u64 {
 fn failed(action: &str, place: &str, name: &str, error: &object_store::Error) -> Error {
     let name = if name.is_empty() { place.to_owned() } else { format!("{name} in {place}") };
     Error::Unavailable(format!("cannot {action} {name}: {}", root_cause(error)))
+}
+
+/// Whether the system refused to read a file that is one.
+fn is_of_the_system(error: &object_store::Error) -> bool {
+    let mut error: &dyn std::error::Error = error;
+    loop {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            use ErrorKind::{InvalidData, IsADirectory, NotADirectory, UnexpectedEof};
+            return !matches!(error.kind(), InvalidData | IsADirectory | NotADirectory | UnexpectedEof);
+        }
+        let Some(source) = error.source() else { return false };
+        error = source;
+    }
+}
+
+/// Whether a file has the name under which a folder's store writes an object: its own, `#` and a number.
+fn is_unfinished(name: &str) -> bool {
+    let number = name.rsplit_once('#').map(|(_, number)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The store's wrappers repeat the name; what the reader needs is at the end of the chain.

@@ -45,8 +45,10 @@ impl Publisher {
         let (work, manifests) = channel::<(u64, Manifest)>();
         let (tell, done) = channel();
         let publish = move || {
+            // Files are named by the number asked for: one that is left out came to nothing, and may have left some.
+            let (mut next, mut wasted) = (number, false);
             for (id, mut manifest) in manifests {
-                let watch = Stopwatch::start();
+                let (watch, generation) = (Stopwatch::start(), manifest.generation);
                 let published =
                     point("snapshot.publish").and_then(|()| publish(&repository, &mut manifest, &mut number));
                 let seconds = watch.elapsed().as_secs_f64();
@@ -54,9 +56,17 @@ impl Publisher {
                 if tell.send((id, published.map(|()| Published { manifest, seconds }))).is_err() {
                     return;
                 }
-                if !failed && let Err(error) = retain(&repository, keep).and_then(|kept| shorten(&*journal, &kept)) {
-                    // Nothing is lost by a snapshot or an entry too many, and the next one tries again.
-                    tracing::warn!(target: "engine::snapshot", "what is old was not removed: {error}");
+                wasted |= failed || id > next;
+                next = id + 1;
+                if failed {
+                    continue;
+                }
+                match tidy(&repository, &*journal, keep, wasted.then_some((generation, id))) {
+                    Ok(()) => wasted = false,
+                    // Nothing is lost by a snapshot, an entry or a file too many, and the next one tries again.
+                    Err(error) => {
+                        tracing::warn!(target: "engine::snapshot", "what is old was not removed: {error}");
+                    }
                 }
             }
         };
@@ -111,6 +121,23 @@ impl Drop for Publisher {
             let _ = thread.join();
         }
     }
+}
+
+/// Removes what nothing needs once there is a new snapshot: older ones, entries of the journal, and, if any was `wasted`
+/// before the snapshot that this generation has asked for by this number, files. All parts of that one are stored, so
+/// whatever an operator will name again is named in it.
+fn tidy(
+    repository: &Repository,
+    journal: &Mutex<dyn Journal>,
+    keep: usize,
+    wasted: Option<(u64, u64)>,
+) -> Result<(), Error> {
+    let kept = retain(repository, keep)?;
+    shorten(journal, &kept)?;
+    if let Some((generation, asked)) = wasted {
+        repository.sweep(generation, asked)?;
+    }
+    Ok(())
 }
 
 /// Removes the snapshots that may go. Returns those that are left.

@@ -224,18 +224,19 @@ impl Repository {
         Ok(gone)
     }
 
-    /// Deletes files of generations before this one that no snapshot names: what runs left that ended before they
-    /// published. Returns how many.
-    pub fn sweep(&self, generation: u64) -> Result<usize, Error> {
+    /// Deletes files that no snapshot names, of those written before `generation` has asked for snapshot `asked`: what was
+    /// left by runs that ended before they published, and for snapshots that came to nothing. Returns how many.
+    pub fn sweep(&self, generation: u64, asked: u64) -> Result<usize, Error> {
         let Some(kept) = self.named_objects()? else { return Ok(0) };
+        let due = |name: &str| written_for(name).is_some_and(|written| written < (generation, asked));
         let mut swept = 0;
         for listed in self.objects.list_below(FILES)? {
-            let of = listed.name.split('/').nth(1).and_then(|part| part.parse::<u64>().ok());
-            if of.is_some_and(|of| of < generation) && !kept.contains(&listed.name) {
+            if due(&listed.name) && !kept.contains(&listed.name) {
                 self.objects.delete(&listed.name)?;
                 swept += 1;
             }
         }
+        self.objects.remove_unfinished(FILES, due)?;
         Ok(swept)
     }
 
@@ -257,6 +258,12 @@ impl Repository {
 /// The cut of each readable snapshot, for [`super::retention`].
 pub fn cuts(found: &[Found]) -> Vec<(u64, Stamp)> {
     found.iter().filter_map(|found| found.manifest.as_ref().ok().map(|manifest| (found.id, manifest.at))).collect()
+}
+
+/// The generation that a file was written by, and the number under which it had asked for the snapshot.
+fn written_for(object: &str) -> Option<(u64, u64)> {
+    let mut parts = object.split('/').skip(1);
+    Some((parts.next()?.parse().ok()?, parts.nth(1)?.parse().ok()?))
 }
 
 fn manifest_name(id: u64) -> String {

@@ -41,8 +41,9 @@ pub struct Restore {
 /// A complete job is not taken over and not fetched, since there is nothing to go on with.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when there are snapshots but none is intact; [`Error::Unfit`] and [`Error::Invalid`] when the
-/// newest readable one is of another program or job, which is never passed over.
+/// [`Error::Corrupt`] when there are snapshots but none is intact; [`Error::Unavailable`] when one cannot be read now,
+/// [`Error::Unfit`] and [`Error::Invalid`] when the newest readable one is of another program or job: those are never
+/// passed over.
 pub fn choose(repository: &Repository, job: &Job, least_generation: u64, state: &Path) -> Result<Restore, Error> {
     let watch = Stopwatch::start();
     if let Some(restore) = complete(repository, job)? {
@@ -77,7 +78,7 @@ fn take_over(repository: &Repository, job: &Job, generation: u64, folder: &Path)
         let taken_over = Manifest { id: next_id, generation, ..manifest.clone() };
         // If an older generation was faster by a hair, its snapshot is the newest.
         if repository.try_publish(&taken_over)? == Put::Done {
-            if let Err(error) = repository.sweep(generation) {
+            if let Err(error) = repository.sweep(generation, 0) {
                 // They only take room.
                 tracing::warn!(target: "engine::snapshot", "files that no snapshot names were not removed: {error}");
             }
@@ -189,6 +190,14 @@ fn newest_intact(
         match intact {
             Ok(manifest) => return Ok((Some(manifest), passed_over)),
             Err(error @ Error::Corrupt(_)) => passed_over.push((found.id, error)),
+            // It may be whole: to go on from an older one is not for us to choose.
+            Err(Error::Unavailable(text)) => {
+                let id = found.id;
+                return Err(Error::Unavailable(format!(
+                    "snapshot {id} cannot be read now: {text}; start again, or give it up with `aerie snapshots delete \
+                     {id} --force`"
+                )));
+            }
             Err(error) => return Err(error),
         }
     }

@@ -49,10 +49,28 @@ impl Shelf {
         checkpoint: &Path,
         files: &[CheckpointFile],
     ) -> Result<Vec<StoredFile>, Error> {
-        let files: Vec<StoredFile> =
-            files.iter().map(|file| self.put_one(snapshot, checkpoint, file)).collect::<Result<_, _>>()?;
-        self.stored = files.iter().map(|file| (file.name.clone(), file.clone())).collect();
-        Ok(files)
+        let mut put = Vec::new();
+        for file in files {
+            match self.put_one(snapshot, checkpoint, file) {
+                Ok(stored) => put.push(stored),
+                Err(error) => {
+                    self.take_back(&put);
+                    return Err(error);
+                }
+            }
+        }
+        self.stored = put.iter().map(|file| (file.name.clone(), file.clone())).collect();
+        Ok(put)
+    }
+
+    /// Removes what was stored for a checkpoint that will be no part of a snapshot: it may be in the way of the next one.
+    fn take_back(&self, put: &[StoredFile]) {
+        for file in put.iter().filter(|file| self.stored.get(&file.name) != Some(file)) {
+            if let Err(error) = self.objects.delete(&file.object) {
+                // It lies until a snapshot is published or a run starts.
+                return tracing::warn!(target: "engine::snapshot", "a file that nothing needs was not removed: {error}");
+            }
+        }
     }
 
     fn put_one(&self, snapshot: u64, checkpoint: &Path, file: &CheckpointFile) -> Result<StoredFile, Error> {

@@ -124,6 +124,10 @@ impl<'a> Run<'a> {
     }
 
     fn manifest(&mut self, at: u64, files: &[(&str, &str, bool)]) -> Manifest {
+        self.try_manifest(at, files).unwrap()
+    }
+
+    fn try_manifest(&mut self, at: u64, files: &[(&str, &str, bool)]) -> Result<Manifest, Error> {
         let id = self.next_id;
         self.next_id += 1;
         let folder = self.scratch.join(format!("checkpoint-{}-{id}", self.restore.generation));
@@ -133,13 +137,14 @@ impl<'a> Run<'a> {
             CheckpointFile { name: (*name).to_owned(), size: content.len() as u64, crc32c, lasting: *lasting }
         };
         let files: Vec<CheckpointFile> = files.iter().map(describe).collect();
-        let files = self.shelf.put(id, &folder, &files).unwrap();
+        let files = self.shelf.put(id, &folder, &files)?;
         let part = Part { operator: "count".to_owned(), worker: 0, files, totals: vec![at], partitions: Vec::new() };
-        Manifest::of(Cut { id, generation: self.restore.generation, at, complete: false }, &job(), [part])
+        Ok(Manifest::of(Cut { id, generation: self.restore.generation, at, complete: false }, &job(), [part]))
     }
 
     fn publish(&mut self, at: u64, files: &[(&str, &str, bool)]) -> Result<Manifest, Error> {
-        let manifest = self.manifest(at, files);
+        // One that is taken over from may lose what it is writing just now.
+        let manifest = self.try_manifest(at, files)?;
         self.repository.publish(&manifest).map(|()| manifest)
     }
 }
@@ -340,4 +345,130 @@ fn publications_are_numbered_without_a_gap_and_end_at_a_rival() {
         assert!(engine::ledger::is_superseded(&error), "{error}");
         assert_eq!(run.repository.ids().unwrap(), [0, 1, 2, 4, 5], "of two with one cut, the newer one is kept");
     });
+}
+
+fn named(manifest: &Manifest, name: &str) -> String {
+    manifest.files().find(|file| file.name == name).expect("it is in there").object.clone()
+}
+
+/// What was stored for a snapshot that came to nothing goes once a later one is published, but for what that one names.
+#[test]
+fn files_of_given_up_snapshots_go_and_none_that_is_needed() {
+    on_both(|open, scratch| {
+        let mut run = Run::start(open(), scratch);
+        let there = |object: &str| open().list_below("files").unwrap().iter().any(|listed| listed.name == object);
+        let publisher =
+            Publisher::start(run.repository.clone(), Arc::<Mutex<MemoryJournal>>::default(), run.next_id, 9);
+        let published = |asked: u64, manifest: Manifest| {
+            publisher.publish(asked, manifest);
+            loop {
+                if let Some((_, published)) = publisher.poll().unwrap() {
+                    return published.unwrap().manifest;
+                }
+                thread::yield_now();
+            }
+        };
+        let manifest = run.manifest(10, &[("a", "a", true), ("x", "1", false)]);
+        published(0, manifest);
+        let given_up = run.manifest(20, &[("a", "a", true), ("b", "b", true), ("x", "2", false)]);
+        assert!(there(&named(&given_up, "x")));
+        let manifest = run.manifest(30, &[("a", "a", true), ("b", "b", true), ("x", "3", false)]);
+        let third = published(2, manifest);
+        assert_eq!(named(&third, "b"), named(&given_up, "b"), "it was stored for the one before");
+        // It is told before the files go.
+        while there(&named(&given_up, "x")) {
+            thread::yield_now();
+        }
+        for found in run.repository.list().unwrap() {
+            run.repository.verify(&found.manifest.unwrap()).unwrap();
+        }
+        // One that is under way meanwhile keeps what it has.
+        let under_way = run.manifest(40, &[("a", "a", true), ("d", "d", true)]);
+        run.repository.sweep(1, 3).unwrap();
+        run.repository.verify(&under_way).unwrap();
+    });
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_stored_leaves_nothing() {
+    on_both(|open, scratch| {
+        let mut run = Run::start(open(), scratch);
+        let one = run.publish(10, &[("a", "a", true)]).unwrap();
+        let folder = scratch.join("checkpoint");
+        file(&folder, "b", b"b");
+        let checkpoint = |name: &str, content: &[u8]| CheckpointFile {
+            name: name.to_owned(),
+            size: content.len() as u64,
+            crc32c: crc32c::crc32c(content),
+            lasting: true,
+        };
+        let files = [checkpoint("a", b"a"), checkpoint("b", b"b"), checkpoint("missing", b"c")];
+        assert!(matches!(run.shelf.put(7, &folder, &files), Err(Error::Io { .. })));
+        let left: Vec<_> = open().list_below("files").unwrap().into_iter().map(|listed| listed.name).collect();
+        assert_eq!(left, objects_of(&one), "what the last one has stays");
+        assert_eq!(objects_of(&run.publish(20, &[("a", "a", true)]).unwrap()), objects_of(&one));
+    });
+}
+
+#[test]
+fn what_a_killed_run_was_writing_goes_when_the_next_one_starts() {
+    let scratch = tempfile::tempdir().unwrap();
+    let open = || Objects::in_folder(&scratch.path().join("folder")).unwrap();
+    let mut run = Run::start(open(), scratch.path());
+    let one = run.publish(10, &[("a", "a", true)]).unwrap();
+    let place = scratch.path().join("folder/files/0000000001/count.0");
+    let half = [file(&place.join("0000000000"), "b#1", b"half"), file(&place.join("0000000001"), "c#12", b"half")];
+    let newer = file(&scratch.path().join("folder/files/0000000003/count.0/0000000000"), "d#1", b"half");
+    let next = Run::start(open(), scratch.path());
+    assert!(half.iter().all(|path| !path.exists()) && newer.exists());
+    next.repository.verify(&one).unwrap();
+}
+
+/// A file that the system does not give may be given the next time; one that is no file is damaged.
+#[test]
+fn an_error_of_the_system_is_no_damage() {
+    let scratch = tempfile::tempdir().unwrap();
+    let open = || Objects::in_folder(&scratch.path().join("folder")).unwrap();
+    let mut run = Run::start(open(), scratch.path());
+    run.publish(10, &[("f", "one", false)]).unwrap();
+    let two = run.publish(20, &[("f", "two", false)]).unwrap();
+    let path = scratch.path().join("folder").join(objects_of(&two)[0]);
+    let choose = || choose(&Repository::new(open()), &job(), 0, &scratch.path().join("again"));
+
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    let error = choose().unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::Unavailable(_)) && text.contains("snapshots delete"), "{error:?}");
+    assert_eq!(run.repository.ids().unwrap(), [0, 1], "nothing was taken over");
+
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let restore = choose().unwrap();
+    assert_eq!((restore.at(), restore.passed_over.len()), (Some(10), 1));
+
+    fs::remove_dir(&path).unwrap();
+    fs::write(&path, "two").unwrap();
+    run.repository.verify(&two).unwrap();
+}
+
+/// The folder gives the file only after somebody has begun to copy it.
+#[test]
+fn what_a_folder_does_not_give_at_once_is_read_again() {
+    let scratch = tempfile::tempdir().unwrap();
+    let objects = Objects::in_folder(&scratch.path().join("folder")).unwrap();
+    let measure = objects.upload("files/a", &file(scratch.path(), "up", b"one")).unwrap();
+    let [path, aside, copy] = ["folder/files/a", "aside", "copy"].map(|name| scratch.path().join(name));
+    fs::rename(&path, &aside).unwrap();
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    let begun = copy.clone();
+    let gives = thread::spawn(move || {
+        while !begun.exists() {
+            thread::yield_now();
+        }
+        fs::rename(aside, path).unwrap();
+    });
+    assert_eq!(objects.download("files/a", &copy).unwrap(), Some(measure));
+    gives.join().unwrap();
+    assert_eq!(fs::read(copy).unwrap(), b"one");
 }

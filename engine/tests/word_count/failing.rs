@@ -62,6 +62,35 @@ impl ByteStore for BrittleStore {
     }
 }
 
+/// Stores of which the one of an operator cannot be made.
+struct Without(&'static str);
+
+impl Stores for Without {
+    fn create(&self, folder: &Path) -> Result<Arc<dyn ByteStore>, Error> {
+        if folder.ends_with(format!("{}.0", self.0)) {
+            return Err(Error::Unfit("it does not fit".to_owned()));
+        }
+        MemoryStores.create(folder)
+    }
+
+    fn restore(&self, folder: &Path, from: &[PathBuf], groups: Range<u16>) -> Result<Arc<dyn ByteStore>, Error> {
+        MemoryStores.restore(folder, from, groups)
+    }
+}
+
+/// Half assembled, a dataflow has ends that are connected to nothing; that must not hide why.
+#[test]
+fn what_keeps_a_dataflow_from_being_assembled_is_told() {
+    for operator in ["count", "learn", "writer"] {
+        for workers in [1, 2] {
+            let folder = scratch::folder();
+            let variant = Variant { workers, ..Variant::default() };
+            let broken = words_in(folder.path(), &[vec![]], &variant, Arc::new(Without(operator)));
+            assert!(matches!(&broken.ended, Err(Error::Unfit(text)) if text == "it does not fit"), "{broken:?}");
+        }
+    }
+}
+
 #[test]
 fn a_checkpoint_that_fails_beside_the_flow_ends_the_run_and_loses_nothing() {
     const SHAPE: Shape = Shape { records: 6_000, pace: 20_000_000, disorder: 0, late_one_in: 0, late_by: 1 };

@@ -304,14 +304,18 @@ pub struct Parts {
     pub stores: Arc<dyn Stores>,
     pub budget: usize,
     pub open: Arc<OpenAppend>,
+    /// Limits of letters that are known beforehand.
+    pub known: Vec<(Micros, u8, u64)>,
 }
 
 /// The whole job.
 pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
     let Read { records: words, asides } = flow.sources(Words)?;
     let (limits_loop, limits) = flow.feedback(HOUR);
+    let limit = |(at, letter, limit)| (at, CountRecord::Limit { at, letter, limit });
+    let known = flow.scheduled(parts.known.iter().copied().map(limit).collect());
     let stores = &*parts.stores;
-    let inputs = vec![Input::Keyed(words), Input::Broadcast(limits)];
+    let inputs = vec![Input::Keyed(words), Input::Broadcast(limits.concat(known))];
     let [seen, reports] = take(flow.keyed("count", Count::default(), stores, parts.budget, inputs)?);
     let seen = seen.map(|out| match out {
         CountOut::Seen { at, letter, count } => Seen { at, key: vec![letter], count },

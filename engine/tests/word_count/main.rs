@@ -14,7 +14,7 @@ mod scratch;
 mod stream;
 
 use engine::flow::Ended;
-use engine::time::Micros;
+use engine::time::{Micros, Span};
 use job::oracle;
 use run::{Outcome, Variant, output, words};
 use std::path::Path;
@@ -147,6 +147,22 @@ fn one_record_nine_months_ahead_makes_nobody_late() {
     assert_eq!(asides, "");
     assert_eq!(outcome.words + outcome.duplicates, with_rogue.len() as u64);
     assert_eq!(reports, plain(&[lines(&words)]).0);
+}
+
+/// The last record may stand alone, far beyond where the horizon was announced to.
+#[test]
+fn what_is_known_beforehand_holds_for_the_last_record_wherever_it_is() {
+    let (start, day) = (Micros(START), Span::from_hours(24));
+    let last = start.plus(Span::from_hours(240));
+    let (early, late) = (format!("{} a1 i1", START), format!("{} b1 i2", last.0));
+    for lines in [vec![late.clone()], vec![early.clone(), late.clone()], vec![early.clone(), early, late]] {
+        for workers in [1, 2] {
+            let folder = scratch::folder();
+            let known = vec![(start, b'a', 9), (last.minus(day), b'b', 0), (last.plus(day), b'b', 5)];
+            complete(folder.path(), std::slice::from_ref(&lines), &Variant { workers, known, ..Variant::default() });
+            assert!(output(folder.path()).0.contains("b1 i2 1 > 0"), "{lines:?}, {workers} workers");
+        }
+    }
 }
 
 #[test]

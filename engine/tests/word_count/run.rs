@@ -13,6 +13,7 @@ use engine::source::{Block, Line, Partition, Reader, Reading, Timing};
 use engine::state::memory::MemoryStores;
 use engine::state::store::Stores;
 use engine::state::table::Work;
+use engine::time::Micros;
 use engine::writer::{Append, Written};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -106,6 +107,8 @@ pub struct Variant {
     pub stop_after_snapshots: Option<u64>,
     pub planted: Option<Planted>,
     pub timing: Timing,
+    /// Limits of letters that are known beforehand.
+    pub known: Vec<(Micros, u8, u64)>,
 }
 
 impl Default for Variant {
@@ -119,6 +122,7 @@ impl Default for Variant {
             stop_after_snapshots: None,
             planted: None,
             timing: Timing::default(),
+            known: Vec::new(),
         }
     }
 }
@@ -208,7 +212,7 @@ pub fn run_from(
         file.seek(SeekFrom::End(0)).map_err(Error::io("seek", &path))?;
         Ok(Box::new(PlainFile(file)))
     };
-    let parts = Parts { stores, budget: variant.budget, open: Arc::new(open) };
+    let parts = Parts { stores, budget: variant.budget, open: Arc::new(open), known: variant.known.clone() };
     let stopper = variant.stop_after_snapshots.map(|count| stop_after(count, &settings));
     let stop = settings.stop.clone();
     let ended = run(settings, start, move |flow| assemble(flow, &parts));

@@ -14,6 +14,7 @@ mod address;
 pub mod control;
 mod diagnose;
 mod members;
+pub mod networks;
 mod rejection;
 pub mod source;
 mod surrogate;
@@ -43,6 +44,7 @@ use diagnose::{diagnose, nests_too_deep};
 use engine::key::hash;
 use engine::source::Arrival;
 use engine::time::Micros;
+use networks::Networks;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -62,6 +64,7 @@ const TEXT_BLOCK_BYTES: usize = 64 * 1_024;
 #[derive(Debug)]
 pub struct EventDecoder {
     catalogue: Catalogue,
+    networks: Arc<Networks>,
     orgs: Orgs,
     block: BytesMut,
 }
@@ -99,6 +102,7 @@ struct Facts {
     cookie: Option<Micros>,
     asn: Option<u32>,
     country: Option<[u8; 2]>,
+    is_anonymous: bool,
     entity: Option<u64>,
 }
 
@@ -107,7 +111,12 @@ impl EventDecoder {
     /// bring events of, all if `None`.
     pub fn new(workspaces: Arc<WorkspaceDirectory>, org: Option<String>, speaks_for: Option<BTreeSet<String>>) -> Self {
         let orgs = Orgs { workspaces, org, speaks_for };
-        EventDecoder { catalogue: Catalogue::default(), orgs, block: BytesMut::new() }
+        EventDecoder { catalogue: Catalogue::default(), networks: Arc::default(), orgs, block: BytesMut::new() }
+    }
+
+    /// The decoder with these databases, which say of an address what its event does not.
+    pub fn with_networks(self, networks: Arc<Networks>) -> Self {
+        EventDecoder { networks, ..self }
     }
 
     /// Takes a newer history of workspaces. It must agree with the old one up to the present of the source.
@@ -117,6 +126,13 @@ impl EventDecoder {
 
     /// Reads a line without its line end. The rejection is the first that applies of all but `wrong_org`.
     pub fn parse<'a>(&self, line: &'a [u8]) -> Result<Parsed<'a>, Rejection> {
+        let mut parsed = self.parse_alone(line)?;
+        parsed.facts.look_up(&self.networks);
+        Ok(parsed)
+    }
+
+    /// What the line itself says.
+    fn parse_alone<'a>(&self, line: &'a [u8]) -> Result<Parsed<'a>, Rejection> {
         if let Some(parsed) = Parsed::read(line, &self.catalogue) {
             return Ok(parsed);
         }
@@ -238,6 +254,7 @@ impl<'a> Parsed<'a> {
             cookie: facts.cookie,
             asn: facts.asn,
             country: facts.country,
+            is_anonymous: facts.is_anonymous,
             entity: facts.entity,
         }
     }
@@ -301,8 +318,21 @@ impl Facts {
             country: <[u8; 2]>::try_from(country.as_bytes())
                 .ok()
                 .map(|code| code.map(|letter| letter.to_ascii_uppercase())),
+            is_anonymous: false,
             entity: entity_hash(wire.entity.as_ref())?,
         })
+    }
+}
+
+impl Facts {
+    /// Adds what databases say of the address. What the event says wins.
+    fn look_up(&mut self, networks: &Networks) {
+        if let Some(ip) = self.ip {
+            let found = networks.find(ip);
+            self.asn = self.asn.or(found.asn);
+            self.country = self.country.or(found.country);
+            self.is_anonymous = found.is_anonymous;
+        }
     }
 }
 

@@ -436,3 +436,23 @@ fn what_an_app_does_is_also_judged_by_app() {
         assert!(out[0].by_app);
     }
 }
+
+#[test]
+fn databases_say_what_the_event_does_not() {
+    let decoder = decoder().with_networks(Arc::new(networks::tests::all()));
+    let facts = |asn: Option<u32>, country: Option<&str>, ip: &str| {
+        let mut event = with("/context/ip_address", Some(ip.into()));
+        event["context"]["asn"] = json!(asn);
+        event["context"]["country"] = json!(country);
+        let line = event.to_string();
+        let facts = decoder.parse(line.as_bytes()).unwrap().facts;
+        (facts.asn, facts.country, facts.is_anonymous)
+    };
+    const SWEDEN: &str = "89.160.20.128";
+    assert_eq!(facts(None, None, SWEDEN), (Some(29_518), Some(*b"SE"), false));
+    assert_eq!(facts(Some(1), Some("no"), SWEDEN), (Some(1), Some(*b"NO"), false));
+    assert_eq!(facts(None, Some("no"), SWEDEN), (Some(29_518), Some(*b"NO"), false));
+    assert_eq!(facts(Some(1), Some("DE"), "1.2.0.1"), (Some(1), Some(*b"DE"), true));
+    assert_eq!(facts(None, None, "10.0.0.1"), (None, None, false));
+    assert_eq!(facts(None, None, "nowhere"), (None, None, false));
+}

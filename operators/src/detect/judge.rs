@@ -132,7 +132,7 @@ impl Judge<'_> {
 
     /// Whether the event came from a network that hides whose it is: nothing is learned from there.
     fn is_anonymous(&self) -> bool {
-        self.is_tor()
+        self.event.is_anonymous || self.is_tor()
     }
 
     /// The session that the event belongs to; an app's events belong to none of the person's.

@@ -139,10 +139,12 @@ pub struct Event {
     pub device: Option<u64>,
     /// `context.cookie_ts`.
     pub cookie: Option<Micros>,
-    /// `context.asn`.
+    /// `context.asn`, else what a database says of the address.
     pub asn: Option<u32>,
-    /// `context.country`, two capital letters.
+    /// `context.country`, two capital letters, else what a database says of the address.
     pub country: Option<[u8; 2]>,
+    /// Whether a database says that the address hides its users.
+    pub is_anonymous: bool,
     /// Hash of `entity`'s type and id.
     pub entity: Option<u64>,
 }

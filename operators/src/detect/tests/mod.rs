@@ -56,6 +56,7 @@ struct Act {
     person: String,
     method: Option<&'static str>,
     country: Option<&'static str>,
+    is_anonymous: bool,
 }
 
 /// An ordinary event, so many seconds after noon.
@@ -82,6 +83,7 @@ fn act(id: impl ToString, secs: u64) -> Act {
         person: "U1".to_owned(),
         method: None,
         country: None,
+        is_anonymous: false,
     }
 }
 
@@ -137,6 +139,7 @@ impl Act {
             cookie: self.cookie.map(Micros::from_secs),
             asn: self.asn,
             country: self.country.and_then(|code| code.as_bytes().try_into().ok()),
+            is_anonymous: self.is_anonymous,
             entity: self.entity.as_deref().map(hash),
         }
     }

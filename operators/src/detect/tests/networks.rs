@@ -284,3 +284,23 @@ fn networks_agree_with_the_list() {
     }
     assert!(total > 300 && travels > 20, "the streams show something: {total}, {travels}");
 }
+
+#[test]
+fn of_an_anonymised_network_only_a_new_client_says_something_and_nothing_is_learned() {
+    let hidden = |act: Act| Act { is_anonymous: true, ..act };
+    // A VPN of one's own for a month, on one's own laptop; its exits are in clouds and elsewhere.
+    assert_eq!(found((0..30).map(|n| hidden(away(n * 30, CLOUD, ["BR", "US"][n as usize % 2])))), NONE);
+    assert_eq!(details(hidden(kit(away(0, CLOUD, "BR")))), "new-asn, cloud-asn");
+    // Four days on it do not make it known, nor a home.
+    let mut world = world(6);
+    world.run((6..10).map(|day| hidden(Act { asn: Some(HOTEL), country: Some("BR"), ..home(day, 0).session("s7") })));
+    let before = world.state.clone();
+    world.apply(&hidden(Act { id: "more".to_owned(), asn: Some(HOTEL), ..home(11, 0).session("s7") }));
+    assert_eq!((&world.state.marks, &world.state.whereabouts), (&before.marks, &before.whereabouts));
+    let mut world = World::new();
+    world.run((0..6).map(|day| hidden(home(day, 0))));
+    world.run([hidden(download(1, 7 * DAY))]);
+    assert_eq!(world.moves().len(), 0);
+    world.apply(&kit(away(7 * 24 * 60, CLOUD, "BR")));
+    assert_eq!(world.raised(), NONE);
+}
