@@ -170,6 +170,10 @@ pub const THRESHOLD_DELAY: Span = Span::from_hours(1);
 /// its own: two of them lie above the quantile. A small team for a month, a hundred people for three days.
 pub const PRIOR_SAMPLES: u64 = 200;
 
+/// For how long an org teaches before it has a threshold: three working days at least, whatever day it starts on. What
+/// most people do in a large org's first hours says nothing of those who do a lot later in the day.
+pub const LEARNING: Span = Span::from_days(5);
+
 /// Samples from which on a class of hours has a threshold of its own: five of them lie above the quantile.
 pub const HOURS_SAMPLES: u64 = 500;
 

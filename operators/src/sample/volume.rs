@@ -5,7 +5,7 @@ use super::act::Verb;
 use super::calendar::Local;
 use super::dice::Dice;
 use super::org::{Org, Style};
-use crate::limits::PRIOR_SAMPLES;
+use crate::limits::{LEARNING, PRIOR_SAMPLES};
 use crate::model::reason::Reason;
 use engine::time::{Micros, Span};
 
@@ -101,11 +101,13 @@ impl Org {
         let days = (0..28).map(|back| at.minus(Span::from_days(back + 1))).take_while(|day| *day >= self.opens);
         let workdays = days.filter(|day| Local::of(*day, self.zone).is_workday()).count() as u64;
         let samples = self.users * workdays * volume.takers() / 10;
-        match samples {
-            // It may have taught just enough, with fewer than is known of here.
-            0..PRIOR_SAMPLES => untaught.max(2 * high),
-            _ if high >= prior => 2 * high,
-            _ => (2 * (samples * high + PRIOR_SAMPLES * prior) / (samples + PRIOR_SAMPLES)).max(floor),
+        // For a day after it has learned for long enough it may have a threshold or not.
+        if samples < PRIOR_SAMPLES || at < self.opens.plus(LEARNING).plus(Span::from_days(1)) {
+            untaught.max(2 * high)
+        } else if high >= prior {
+            2 * high
+        } else {
+            (2 * (samples * high + PRIOR_SAMPLES * prior) / (samples + PRIOR_SAMPLES)).max(floor)
         }
     }
 }

@@ -98,7 +98,7 @@ fn quarter_end(stage: &mut Stage<'_>) -> Label {
 }
 
 fn cold_start(stage: &mut Stage<'_>) -> Label {
-    let label = whole_org(stage, Reason::ExcessiveDownloads, 3);
+    let label = whole_org(stage, Reason::ExcessiveDownloads, 5);
     Label { reasons: vec![Reason::ExcessiveDownloads, Reason::SearchVolume], ..label }
 }
 
