@@ -1,6 +1,6 @@
 # `make` lists the targets. Everything here is also a plain cargo command, once `make setup` has run.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench setup check crash-test
+.PHONY: help demo test lint fmt bench scores setup check crash-test
 KILLS ?= 200
 # Tests of the program wait about as much as they compute.
 TEST_THREADS ?= $(shell expr 2 '*' "$$(nproc)")
@@ -26,6 +26,10 @@ crash-test: setup ## kill -9 a long job KILLS times (200), then compare what it 
 
 bench: setup ## benchmarks
 	cargo bench --locked
+
+scores: setup ## docs/scores.md from SEEDS seeds of generated activity (10); takes hours
+	cargo build --locked --release
+	bash scripts/scores.sh
 
 setup: ## install what is missing and compile RocksDB once
 	@bash scripts/setup.sh

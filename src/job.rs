@@ -90,7 +90,7 @@ pub(crate) fn volume_rules(detect: &config::Detect) -> VolumeRules {
             Metric::MessageDeletions => &detect.unexpected_message_deletion,
             Metric::DistinctReads => &detect.unexpected_scraping,
         };
-        VolumeRule::new(volume.floor, volume.margin, volume.prior)
+        VolumeRule::new(volume.floor, volume.margin, volume.prior, volume.untaught)
     })
 }
 

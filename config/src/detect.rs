@@ -33,6 +33,8 @@ pub struct Volume {
     pub margin: f64,
     /// The quantile that is assumed while an org has few samples of its own, a count in a window.
     pub prior: u64,
+    /// The threshold while it has so few that they tell next to nothing, a count in a window.
+    pub untaught: u64,
 }
 
 pub(crate) fn read(detect: &mut Section<'_>) -> Option<Detect> {
@@ -59,5 +61,6 @@ fn read_volume(section: &mut Section<'_>) -> Option<Volume> {
     let floor = section.read("floor", read::count(1..=COUNT_MAX));
     let margin = section.read("margin", read::number(1.0..=100.0));
     let prior = section.read("prior", read::count(1..=COUNT_MAX));
-    Some(Volume { floor: floor?, margin: margin?, prior: prior? })
+    let untaught = section.read("untaught", read::count(1..=COUNT_MAX));
+    Some(Volume { floor: floor?, margin: margin?, prior: prior?, untaught: untaught? })
 }

@@ -137,7 +137,7 @@ pub const USER_NEW: Span = Span::from_days(3);
 pub const READS_MAX: usize = 4_096;
 
 /// Ten-minute parts of an hour in which somebody reads who copies steadily. Who opens what a search found does not.
-pub const SCRAPING_PARTS: u32 = 4;
+pub const SCRAPING_PARTS: usize = 4;
 
 /// Users of an org who went down to one version before it counts as taken back: the first few are told of.
 pub const ROLLBACK_USERS: usize = 3;
@@ -166,8 +166,13 @@ pub const BASELINE_STEP: Span = Span::from_mins(10);
 /// How long after a threshold was learned it applies. It is the summary of the dataflow's feedback edge.
 pub const THRESHOLD_DELAY: Span = Span::from_hours(1);
 
-/// Samples at which an org's own quantile weighs as much as the platform's prior: a small team for a month.
+/// Samples at which an org's own quantile weighs as much as the platform's prior, and from which on it has a threshold of
+/// its own: two of them lie above the quantile. A small team for a month, a hundred people for three days.
 pub const PRIOR_SAMPLES: u64 = 200;
+
+/// For how long an org teaches before it has a threshold: three working days at least, whatever day it starts on. What
+/// most people do in a large org's first hours says nothing of those who do a lot later in the day.
+pub const LEARNING: Span = Span::from_days(5);
 
 /// Samples from which on a class of hours has a threshold of its own: five of them lie above the quantile.
 pub const HOURS_SAMPLES: u64 = 500;

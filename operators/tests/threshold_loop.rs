@@ -104,7 +104,7 @@ fn run(events: &[Event], workers: usize) -> (Vec<DetectOut>, u64) {
         let (index, peers) = (worker.index(), worker.peers());
         let own: Vec<Event> = events.iter().skip(index).step_by(peers).cloned().collect();
         let send = send.lock().expect("no panic").clone();
-        let rules = VolumeRules::new(|_| VolumeRule::new(20, 2.0, 40));
+        let rules = VolumeRules::new(|_| VolumeRule::new(20, 2.0, 40, 80));
         worker.dataflow::<u64, _, _>(|scope| {
             let events = own.to_stream(scope).container::<Vec<_>>().map(DetectRecord::from);
             let none = || Vec::<Announcement>::new().to_stream(scope).container::<Vec<_>>();

@@ -1,5 +1,6 @@
 //! `aerie demo`: a seeded week through the whole system, and its story from the files that it left.
 
+use super::evaluate::RunFiles;
 use super::generate::{self, Files};
 use super::story::{Story, Told};
 use super::{Failure, evaluate, print, run, signals, tell};
@@ -50,7 +51,8 @@ pub(super) fn execute(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     let (audit, decisions) = (dir.join(AUDIT), dir.join(DECISIONS));
-    let report = evaluate::score(&files.labels, &audit, Some(&decisions), Some(summary.user_days))?;
+    let run = RunFiles { labels: &files.labels, audit: &audit, decisions: Some(&decisions) };
+    let report = evaluate::score(&[run], Some(summary.user_days))?;
     let story = Story {
         told: Told::read(&dir, &files)?,
         totals: &finished.totals,

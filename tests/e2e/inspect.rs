@@ -91,7 +91,7 @@ fn what_is_held_of_a_user_is_shown_and_compared() {
         (1, &"tor".into(), &"x".into()),
         "{detect}"
     );
-    let bar = json!({"value": 100, "source": "prior", "samples": 0});
+    let bar = json!({"value": 400, "source": "prior", "samples": 0});
     assert_eq!(shown["thresholds"]["in_force"]["file_downloads_1h"], bar);
     assert_eq!(shown["decide"]["directory"]["email"], "u1@example.com");
     assert_eq!(shown["decide"]["answered_us"], json!([(start + 40) * 1_000_000]));

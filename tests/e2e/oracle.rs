@@ -279,8 +279,8 @@ fn tor_is_decided_as_a_slow_and_obvious_program_decides_it() {
     assert_eq!(outcomes, BTreeSet::from(all.map(str::to_owned)), "every outcome is met");
 }
 
-/// The bar while an org has taught none: twice the prior of 50.
-const BAR: u64 = 100;
+/// The bar while an org has taught none.
+const BAR: u64 = 400;
 
 /// Users who download about as much as is too much, within fifty minutes, over two sessions; of some the calls fail. So
 /// few that all of them may be answered within an hour.

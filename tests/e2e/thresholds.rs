@@ -7,12 +7,12 @@ use crate::support::{Config, Place, Running};
 use engine::ledger::{Ledger, OrderStatus, Page};
 use std::collections::BTreeSet;
 
-/// Downloads of each busy user, within the hour. With the first prior the bar is 200, with the second 40.
+/// Downloads of each busy user, within the hour. With the first settings the bar is 200, with the second 40.
 const DOWNLOADS: u64 = 260;
 const BUSY: u64 = 4;
 const FILLER: u64 = 60_000;
-const FIRST: &str = "[detect.excessive_downloads]\nfloor = 50\nprior = 100\nmargin = 2.0\n";
-const SECOND: &str = "[detect.excessive_downloads]\nfloor = 20\nprior = 20\nmargin = 2.0\n";
+const FIRST: &str = "[detect.excessive_downloads]\nfloor = 50\nuntaught = 200\n";
+const SECOND: &str = "[detect.excessive_downloads]\nfloor = 20\nuntaught = 40\n";
 
 /// Busy users first, one after the other, then much that raises nothing, so that there is something left to do.
 fn lines() -> Vec<String> {

@@ -13,6 +13,7 @@ pub mod histograms;
 pub mod rollbacks;
 pub mod thresholds;
 
+use crate::limits::PRIOR_SAMPLES;
 use engine::time::Micros;
 use serde::{Deserialize, Serialize};
 
@@ -197,31 +198,34 @@ pub struct VolumeRule {
     margin: u64,
     /// The quantile assumed of an org without samples.
     prior: u64,
+    /// The threshold while an org has taught next to nothing.
+    untaught: u64,
 }
 
 impl VolumeRule {
     /// A rule from its settings; `margin` is rounded to thousandths and is at least 1.
-    pub fn new(floor: u64, margin: f64, prior: u64) -> Self {
-        VolumeRule { floor, margin: (margin.max(1.0) * 1_000.0).round() as u64, prior }
+    pub fn new(floor: u64, margin: f64, prior: u64, untaught: u64) -> Self {
+        VolumeRule { floor, margin: (margin.max(1.0) * 1_000.0).round() as u64, prior, untaught }
     }
 
     /// The larger of the floor and margin x shrunk quantile, where the quantile `q` of `n` samples is shrunk towards
-    /// the prior `p` as (n q + k p) / (n + k) with k = [`crate::limits::PRIOR_SAMPLES`], as in an empirical Bayes
-    /// mean. Rounded down.
+    /// the prior `p` as (n q + k p) / (n + k) with k = [`PRIOR_SAMPLES`], as in an empirical Bayes mean. Rounded down.
     pub fn threshold(&self, quantile: u64, samples: u64) -> u64 {
-        self.bar(self.shrunk(self.prior(), quantile, samples))
+        self.bar(self.shrunk(self.prior(), quantile, samples), self.margin)
     }
 
     /// The same for a class of hours, whose quantile is shrunk towards the org's of all hours. Both are a quantile and
-    /// its number of samples.
+    /// its number of samples. Half of the margin stays above the quantile of all hours: what is usual here at noon is
+    /// not too many in the evening.
     pub fn threshold_of_hours(&self, all: (u64, u64), hours: (u64, u64)) -> u64 {
-        let all = self.shrunk(self.prior(), all.0, all.1);
-        self.bar(self.shrunk(all, hours.0, hours.1))
+        let shrunk = self.shrunk(self.prior(), all.0, all.1);
+        let least = self.bar(shrunk, (1_000 + self.margin) / 2);
+        self.bar(self.shrunk(shrunk, hours.0, hours.1), self.margin).max(least)
     }
 
-    /// The threshold of an org that has taught nothing yet.
+    /// The threshold of an org that has taught fewer than [`PRIOR_SAMPLES`] samples so far.
     pub fn untaught(&self) -> u64 {
-        self.threshold(0, 0)
+        self.untaught.max(self.floor)
     }
 
     /// The quantile that a threshold stands for, were it not for the floor.
@@ -235,12 +239,13 @@ impl VolumeRule {
 
     /// In thousandths.
     fn shrunk(&self, prior: u128, quantile: u64, samples: u64) -> u128 {
-        let (weight, samples) = (u128::from(crate::limits::PRIOR_SAMPLES), u128::from(samples));
+        let (weight, samples) = (u128::from(PRIOR_SAMPLES), u128::from(samples));
         (samples * u128::from(quantile)).saturating_mul(1_000).saturating_add(weight * prior) / (samples + weight)
     }
 
-    fn bar(&self, shrunk: u128) -> u64 {
-        let scaled = shrunk.saturating_mul(u128::from(self.margin)) / 1_000_000;
+    /// A shrunk quantile with a margin.
+    fn bar(&self, shrunk: u128, margin: u64) -> u64 {
+        let scaled = shrunk.saturating_mul(u128::from(margin)) / 1_000_000;
         u64::try_from(scaled).unwrap_or(u64::MAX).max(self.floor)
     }
 }
@@ -267,25 +272,25 @@ mod tests {
 
     #[test]
     fn a_threshold_moves_from_the_prior_to_the_orgs_own_and_never_under_the_floor() {
-        let rule = VolumeRule::new(50, 2.0, 100);
-        assert_eq!(rule.untaught(), 200);
+        let rule = VolumeRule::new(50, 2.0, 100, 250);
+        assert_eq!((rule.untaught(), VolumeRule::new(50, 2.0, 100, 1).untaught()), (250, 50));
         assert_eq!(rule.threshold(10, 0), 200);
         assert_eq!(rule.threshold(40, 200), 140);
         assert_eq!(rule.threshold(40, 1_000_000), 80);
         assert_eq!(rule.threshold(3, 1_000_000), 50);
         assert_eq!(rule.threshold(1_000, 1_800), 1_820);
-        assert_eq!(VolumeRule::new(1, 1.25, 8).threshold(8, 7), 10);
+        assert_eq!(VolumeRule::new(1, 1.25, 8, 1).threshold(8, 7), 10);
         assert_eq!(rule.threshold(u64::MAX, 1 << 40), u64::MAX);
         assert_eq!(rule.quantile_of(140), 70);
     }
 
     #[test]
     fn hours_with_few_samples_have_the_orgs_own_bar() {
-        let rule = VolumeRule::new(50, 2.0, 100);
+        let rule = VolumeRule::new(50, 2.0, 100, 200);
         assert_eq!(rule.threshold_of_hours((40, 200), (0, 0)), rule.threshold(40, 200));
-        assert_eq!(rule.threshold_of_hours((0, 0), (0, 0)), rule.untaught());
-        assert_eq!(rule.threshold_of_hours((40, 200), (30, 200)), 100);
+        assert_eq!(rule.threshold_of_hours((40, 200), (50, 200)), 120);
         assert_eq!(rule.threshold_of_hours((40, 1_000_000), (90, 1_000_000)), 179);
+        assert_eq!(rule.threshold_of_hours((300, 1_000_000), (3, 1_000_000)), 449, "half of the margin is left");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The thresholds that orgs have taught. Owned here: which were sent, so that nothing is said twice, and the hour until
-//! they apply. An org that has taught nothing has none here; detection then holds to the prior.
+//! they apply. An org that has taught next to nothing has none here; detection then holds to what is set for such orgs.
 
 use super::{Class, Quantile, Subject, Threshold, VolumeRule, VolumeRules};
-use crate::limits::{HOURS_SAMPLES, THRESHOLD_DELAY};
+use crate::limits::{HOURS_SAMPLES, LEARNING, PRIOR_SAMPLES, THRESHOLD_DELAY};
 use engine::error::Error;
 use engine::keyed::{Context, Logic, Record};
 use engine::state::{Row, RowKey};
@@ -33,6 +33,8 @@ pub struct OrgThresholds {
     sent: BTreeMap<Subject, Vec<Sent>>,
     /// Value and number of samples.
     quantiles: BTreeMap<Subject, (u64, u64)>,
+    /// When the org taught anything first.
+    since: Option<Micros>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,10 +83,13 @@ impl OrgThresholds {
             Class::ALL_HOURS => other.metric == metric,
             _ => *other == subject,
         };
-        // Once it has had one of its own, a class keeps it: with few samples it comes close to that of all hours.
+        // Once it has had one of its own, an org keeps it, and a class does: with few samples it comes close to the prior,
+        // or to that of all hours.
+        let is_new = now.since(*self.since.get_or_insert(now)) < LEARNING;
         let sent = &self.sent;
         let has_own = |subject: &Subject, samples: u64| {
-            subject.class == Class::ALL_HOURS || samples >= HOURS_SAMPLES || sent.contains_key(subject)
+            let enough = if subject.class == Class::ALL_HOURS { PRIOR_SAMPLES } else { HOURS_SAMPLES };
+            samples >= enough && !is_new || sent.contains_key(subject)
         };
         let concerned = self.quantiles.iter().filter(|(other, own)| touched(other) && has_own(other, own.1));
         let concerned: Vec<(Subject, (u64, u64))> = concerned.map(|(subject, own)| (*subject, *own)).collect();
@@ -171,13 +176,14 @@ mod tests {
 
     #[test]
     fn a_threshold_is_sent_once_an_hour_ahead_and_the_one_in_force_is_kept() {
-        let rule = VolumeRule::new(1, 1.0, 0);
+        let rule = VolumeRule::new(1, 1.0, 0, 1);
         let mut row = OrgThresholds::default();
+        row.since = Some(Micros::ZERO);
         let mut learn = |mins: u64, value| {
-            let at = Micros::from_secs(mins * 60);
+            let at = Micros::from_secs(mins * 60).plus(LEARNING);
             let quantile = Quantile { at, org: "E1".to_owned(), subject: SUBJECT, value, samples: 1_000_000_000 };
             let sent = row.learn(at, quantile, &rule).pop();
-            sent.map(|threshold| (threshold.at.secs() / 60, threshold.value))
+            sent.map(|threshold| (threshold.at.minus(LEARNING).secs() / 60, threshold.value))
         };
         // A prior of zero pulls the quantile just under its value.
         assert_eq!(learn(0, 21), Some((60, 20)));
@@ -185,24 +191,29 @@ mod tests {
         assert_eq!(learn(20, 31), Some((80, 30)));
         assert_eq!(learn(30, 21), Some((90, 20)));
         assert_eq!(learn(85, 21), None);
-        let kept: Vec<u64> = row.sent[&SUBJECT].iter().map(|sent| sent.at.secs() / 60).collect();
+        let kept: Vec<u64> = row.sent[&SUBJECT].iter().map(|sent| sent.at.minus(LEARNING).secs() / 60).collect();
         assert_eq!(kept, [80, 90]);
     }
     #[test]
     fn hours_lean_on_all_hours_and_change_with_them() {
-        let rule = VolumeRule::new(1, 1.0, 100);
+        let rule = VolumeRule::new(1, 1.0, 100, 1);
         let mut row = OrgThresholds::default();
+        let mut now = Micros(1);
         let mut learn = |class, value, samples| {
             let subject = Subject { metric: Metric::FileDownloads, class };
-            let quantile = Quantile { at: Micros(1), org: "E1".to_owned(), subject, value, samples };
-            let sent = row.learn(Micros(1), quantile, &rule);
+            let quantile = Quantile { at: now, org: "E1".to_owned(), subject, value, samples };
+            let sent = row.learn(now, quantile, &rule);
+            now = now.plus(LEARNING);
             sent.into_iter().map(|threshold| (threshold.subject.class, threshold.value)).collect::<Vec<_>>()
         };
         let night = Class(1);
-        assert_eq!(learn(night, 10, 499), []);
-        assert_eq!(learn(night, 10, 600), [(night, 32)]);
-        assert_eq!(learn(Class::ALL_HOURS, 20, 200), [(Class::ALL_HOURS, 60), (night, 22)]);
-        assert_eq!(learn(night, 10, 600), []);
-        assert_eq!(learn(night, 10, 0), [(night, 60)]);
+        assert_eq!(learn(Class::ALL_HOURS, 20, 1_000), [], "new");
+        assert_eq!(learn(Class::ALL_HOURS, 20, 199), []);
+        assert_eq!(learn(Class::ALL_HOURS, 0, 0), []);
+        assert_eq!(learn(night, 200, 499), []);
+        assert_eq!(learn(night, 200, 600), [(night, 175)]);
+        assert_eq!(learn(Class::ALL_HOURS, 20, 200), [(Class::ALL_HOURS, 60), (night, 165)]);
+        assert_eq!(learn(night, 200, 600), []);
+        assert_eq!(learn(night, 200, 0), [(night, 60)]);
     }
 }

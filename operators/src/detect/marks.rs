@@ -76,6 +76,12 @@ impl KnownMarks {
             .any(|mark| mark.days - u8::from(mark.last_day >= today) >= MARK_DAYS)
     }
 
+    /// Whether the mark was seen of the user on an earlier day, of late and outside any case.
+    pub fn had(&self, kind: MarkKind, print: Print, today: u16) -> bool {
+        let seen = self.0.iter().filter(|mark| mark.kind == kind as u8 && mark.print == print);
+        seen.filter(|mark| !forgotten(mark, today)).any(|mark| mark.days > u8::from(mark.last_day >= today))
+    }
+
     /// Whether the mark was seen of the user at all, of late and outside any case.
     pub fn has(&self, kind: MarkKind, print: Print, today: u16) -> bool {
         self.0.iter().any(|mark| mark.kind == kind as u8 && mark.print == print && !forgotten(mark, today))

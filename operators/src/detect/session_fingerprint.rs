@@ -97,10 +97,18 @@ impl Holders {
         }
     }
 
-    /// The TLS fingerprint that an upgrade at this time replaced, and the one that took its place.
-    pub fn upgraded(&self, time: Micros) -> Option<(Print, Print)> {
+    /// The TLS fingerprint that an upgrade at this time replaced.
+    pub fn upgraded(&self, time: Micros) -> Option<Print> {
         let replaced = self.replaced.as_deref().filter(|replaced| replaced.since == time);
-        replaced.map(|replaced| (replaced.tls, self.current.tls))
+        replaced.map(|replaced| replaced.tls)
+    }
+
+    /// The TLS fingerprint that a client had here, if it is the same program on the same device and was updated since.
+    pub fn before_update(&self, client: &Client) -> Option<Print> {
+        let old = &self.current;
+        let same = |one: Print, other: Print| one.is_some() && one == other;
+        let same = same(client.device, old.device) && same(client.name, old.name);
+        (same && client.version.differs(old.version) && client.tls.differs(old.tls)).then_some(old.tls)
     }
 
     /// Roughly the bytes on the heap.

@@ -122,6 +122,11 @@ impl Sessions {
         (self.0.last_mut().expect("just pushed"), full)
     }
 
+    /// The TLS fingerprints that a client had in sessions before it was updated.
+    pub fn before_update(&self, client: Client) -> impl Iterator<Item = Print> + '_ {
+        self.0.iter().filter_map(move |session| session.holders.before_update(&client))
+    }
+
     /// Whether any session needs the text of this agent.
     pub fn need(&self, agent: Print) -> bool {
         self.0.iter().any(|session| session.needs(agent))

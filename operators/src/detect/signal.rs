@@ -116,7 +116,7 @@ pub struct Bar {
 /// Where a threshold comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarSource {
-    /// The platform's prior: the org has taught nothing yet.
+    /// What is set for orgs that have taught next to nothing.
     Prior,
     /// The org's own distribution, in these hours.
     Org(Class),

@@ -2,8 +2,8 @@
 //!
 //! Rule: an administrative action of a kind that the user took on fewer than two earlier days, and at least two clues:
 //! an hour of the day (UTC) in which, or beside which, the user was active on fewer than three earlier days; a network
-//! that is not known; a client of which no mark is known; five kinds that are new within an hour. Nothing before the
-//! user was active on five earlier days.
+//! that the user was never seen in on an earlier day; a client of which no mark is known; five kinds that are new within
+//! an hour. Nothing before the user was active on five earlier days.
 //!
 //! One clue alone is honest life: a night shift, a trip, a new laptop, a migration. So is an admin's first week. What
 //! raised this, or happened under a case of it, is not learned, nor what nothing vouches for: a network that is not
@@ -49,7 +49,7 @@ pub struct Clues {
     pub days: u8,
     /// The hour, if it is one.
     pub hour: Option<u8>,
-    /// The network is not known.
+    /// The network is new.
     pub network: bool,
     /// The client is not known.
     pub client: bool,
@@ -83,7 +83,7 @@ struct Kind {
 /// What is known from elsewhere of where an action came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// There is a network, and it is not known.
+    /// There is a network, and the user was never seen in it on an earlier day.
     pub strange_network: bool,
     /// There are marks of a client, and none of them is known.
     pub strange_client: bool,
@@ -198,7 +198,7 @@ impl Clues {
         let client = if measured.trim().is_empty() { text.ua.clone() } else { measured.trim().to_owned() };
         let mut evidence = vec![piece("admin_action", text.action.clone(), days(ADMIN_KIND_DAYS))];
         evidence.extend(self.hour.map(|hour| piece("hour_of_day_utc", hour.to_string(), days(ADMIN_HOUR_DAYS))));
-        evidence.extend(self.network.then(|| piece("network", text.ip_address.clone(), "known".to_owned())));
+        evidence.extend(self.network.then(|| piece("network", text.ip_address.clone(), "seen before".to_owned())));
         evidence.extend(self.client.then(|| piece("client", client, "known".to_owned())));
         evidence.extend(self.kinds.iter().flat_map(|crowd| few::evidence(&NEW_KINDS, crowd, text)));
         evidence

@@ -1,12 +1,14 @@
 //! `unexpected_scraping`: a tool, or a way of reading, that is used for copying data in bulk.
 //!
 //! Two rules. (a) *Tool*: a person's API call or download comes from a script, as the measured client or the TLS
-//! fingerprint tells. (b) *Breadth*: more distinct things were read within 60 minutes than the bar (see
-//! [`super::volume`]), in at least [`SCRAPING_PARTS`] of the hour's six parts, by something that is not one of Slack's
-//! apps. What counts are downloads, reads and searches that name an entity. An entity counts again only when it last
-//! counted an hour ago, so what is read again and again counts least; that can only make the count too small.
+//! fingerprint tells, that is not known of the user or claims to be something else. (b) *Breadth*: more distinct things
+//! were read within 60 minutes than the bar (see [`super::volume`]), a good deal of them in each of at least
+//! [`SCRAPING_PARTS`] of the hour's six parts, by something that is not one of Slack's apps. What counts are downloads,
+//! reads and searches that name an entity. An entity counts again only when it last counted an hour ago, so what is read
+//! again and again counts least; that can only make the count too small.
 //!
-//! Nothing: reading much in one go, as when somebody opens what a search found; what an app reads on a person's behalf.
+//! Nothing: reading much in one go, as when somebody opens what a search found; what an app reads on a person's behalf; a
+//! script of the user's own, which becomes known where the org trusts the network.
 //! State: the entities of the last hour, at most [`READS_MAX`]; of more, the oldest may count again.
 //!
 //! Example: bar 800; a browser that reads 20 channels a minute raises at the 801st, after 40 minutes; one that read 900

@@ -1,10 +1,11 @@
 //! Volume: a session does something far more often than anybody here within an hour. Owned here: what the volume rules
 //! have in common; which events each counts stands in the file of its reason.
 //!
-//! Rule: more events that a rule counts in 60 consecutive minutes than the bar, which is the org's threshold (the
-//! platform's prior while it has taught none), raised by the user's own long habit to at most twice that. Counts stand
-//! in buckets of a minute of event time. A late event counts in its own minute and every window that holds it is judged,
-//! so late arrival raises neither more nor less than arrival in time.
+//! Rule: more events that a rule counts in 60 consecutive minutes than the bar, which is the org's threshold (while it
+//! has taught none, what is set for such orgs), raised by the user's own long habit to at most twice that. Of two classes
+//! of hours that the event's window touches, the higher threshold holds. Counts stand in buckets of a minute of event
+//! time. A late event counts in its own minute and every window that holds it is judged, so late arrival raises neither
+//! more nor less than arrival in time.
 //!
 //! What a session was raised for is not held against another: events of sessions with an open case count only for
 //! those sessions. Else the user who signs in again after a reset would be over the bar with one file. Events from
@@ -190,8 +191,8 @@ impl Volume {
         })
     }
 
-    /// In how many of a window's six parts anything counted that did not come from a trusted network.
-    pub fn parts(&self, window: &Excess) -> u32 {
+    /// In how many of a window's six parts a good deal of it counted, see [`Ring::parts`].
+    pub fn parts(&self, window: &Excess) -> usize {
         self.ring.parts((window.start.0 / MINUTE.0) as u32)
     }
 

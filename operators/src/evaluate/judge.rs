@@ -1,7 +1,10 @@
 //! The judgement: what belongs to which label, and what that makes of it.
 
 use super::read::{Audit, DecisionLine, Mention};
-use super::report::{Decisions, DifficultyRow, FINDINGS_MAX, Finding, ReasonRow, Report, Responses, share};
+use super::report::{
+    Anomalies, Decisions, DifficultyRow, FINDINGS_MAX, Finding, ReasonRow, Report, Responses, per_10k, share,
+};
+use super::thresholds::Thresholds;
 use crate::model::decision::Outcome;
 use crate::model::reason::Reason;
 use crate::sample::label::{Difficulty, Kind, Label};
@@ -20,7 +23,9 @@ pub(super) struct Judge<'a> {
     /// What was decided about each label's own reasons.
     decided: BTreeMap<usize, Vec<Outcome>>,
     tallies: BTreeMap<Reason, Tally>,
-    anomalies: u64,
+    answerable: Anomalies,
+    log_only: Anomalies,
+    thresholds: Thresholds,
     responses: Responses,
     has_decisions: bool,
     findings: Vec<Finding>,
@@ -33,6 +38,8 @@ struct Tally {
     neutral: u64,
     look_alike: u64,
     unlabelled: u64,
+    /// Wrongful responses.
+    wrongful: u64,
 }
 
 impl<'a> Judge<'a> {
@@ -49,7 +56,9 @@ impl<'a> Judge<'a> {
             answered: BTreeMap::new(),
             decided: BTreeMap::new(),
             tallies: BTreeMap::new(),
-            anomalies: 0,
+            answerable: Anomalies::default(),
+            log_only: Anomalies::default(),
+            thresholds: Thresholds::default(),
             responses: Responses::default(),
             has_decisions: false,
             findings: Vec::new(),
@@ -66,6 +75,7 @@ impl<'a> Judge<'a> {
         let org = match &entry.org {
             Some(org) => *org == label.org,
             // A location that is no org of these labels is taken for a workspace; then the user alone decides.
+            None if label.user == "*" => entry.location == label.org,
             None => entry.location == label.org || !self.orgs.contains(entry.location.as_str()),
         };
         let session = match (&label.session_id, &entry.session) {
@@ -77,40 +87,35 @@ impl<'a> Judge<'a> {
         org && session && (start..=label.end).contains(&entry.at)
     }
 
-    pub(super) fn audit(&mut self, audit: &Audit, decisions: Option<&[DecisionLine]>) {
-        // Decisions name the org also where an entry's location is a workspace.
-        let orgs: BTreeMap<_, _> =
-            decisions.unwrap_or_default().iter().map(|line| (line.anomaly_id.as_str(), &line.org)).collect();
-        let placed = |id: &str, entry: &Mention| {
-            let org = entry.org.clone().or_else(|| orgs.get(id).map(|org| (*org).clone()));
-            Mention { org, ..entry.clone() }
-        };
+    pub(super) fn audit(&mut self, audit: &Audit) {
         for (id, anomaly) in &audit.anomalies {
-            self.anomaly(id, &placed(id, anomaly));
+            self.anomaly(id, anomaly);
         }
         for (id, response) in &audit.responses {
             let anomaly = id.as_ref().and_then(|id| audit.anomalies.get(id));
             let at = anomaly.map_or(response.at, |anomaly| anomaly.at);
-            let response = Mention { at, ..response.clone() };
-            self.response(&placed(id.as_deref().unwrap_or_default(), &response));
+            self.response(&Mention { at, ..response.clone() });
         }
     }
 
     fn anomaly(&mut self, id: &str, anomaly: &Mention) {
-        self.anomalies += 1;
+        self.thresholds.take(anomaly);
         let labels = self.labels_of(anomaly);
+        let mut is_false = true;
         for reason in &anomaly.reasons {
             let tally = self.tallies.entry(*reason).or_default();
             let named = |index: &&usize| self.labels[**index].reasons.contains(reason);
             let wanted = labels.iter().filter(named).filter(|i| to_be_found(&self.labels[**i])).collect::<Vec<_>>();
             let beside = |label: &Label| label.also.contains(reason) || label.tolerated.contains(reason);
             if !wanted.is_empty() {
+                is_false = false;
                 tally.right += 1;
                 for index in wanted {
                     let first = self.found.entry((*index, *reason)).or_insert(anomaly.at);
                     *first = anomaly.at.min(*first);
                 }
             } else if labels.iter().any(|index| beside(&self.labels[*index])) {
+                is_false = false;
                 tally.neutral += 1;
             } else {
                 let look_alike = labels.iter().find(|index| named(index)).map(|index| &self.labels[*index]);
@@ -122,6 +127,10 @@ impl<'a> Judge<'a> {
                 self.note(finding);
             }
         }
+        let answerable = anomaly.reasons.iter().any(|reason| reason.has_toggle());
+        let counted = if answerable { &mut self.answerable } else { &mut self.log_only };
+        counted.total += 1;
+        counted.false_alarms += u64::from(is_false);
     }
 
     fn response(&mut self, response: &Mention) {
@@ -164,6 +173,9 @@ impl<'a> Judge<'a> {
                 }
             },
         };
+        for reason in &response.reasons {
+            self.tallies.entry(*reason).or_default().wrongful += 1;
+        }
         let reason = response.reasons.first().copied();
         let finding = Finding::of(what, reason.unwrap_or(Reason::Tor), label, response, "");
         self.note(Finding { reason: reason.map_or("", Reason::code), ..finding });
@@ -171,6 +183,7 @@ impl<'a> Judge<'a> {
 
     pub(super) fn decisions(&mut self, audit: &Audit, decisions: &[DecisionLine]) {
         self.has_decisions = true;
+        let mut wrongful_if_all_on = 0;
         for line in decisions {
             let at = audit.anomalies.get(&line.anomaly_id).map_or(Micros::from_secs(line.date_create), |a| a.at);
             let mention = Mention {
@@ -180,13 +193,29 @@ impl<'a> Judge<'a> {
                 session: line.session_id.clone(),
                 at,
                 reasons: Vec::new(),
+                evidence: Vec::new(),
             };
-            for index in self.labels_of(&mention) {
+            let labels = self.labels_of(&mention);
+            wrongful_if_all_on += u64::from(self.is_wrongful_if_all_on(line, &labels));
+            for index in labels {
                 let own = |code: &str| code.parse().is_ok_and(|reason| self.labels[index].reasons.contains(&reason));
                 let outcomes = line.by_reason.iter().filter(|(code, _)| own(code)).map(|(_, outcome)| *outcome);
                 self.decided.entry(index).or_default().extend(outcomes);
             }
         }
+        self.responses.wrongful_if_all_on = Some(wrongful_if_all_on);
+    }
+
+    /// Whether something was answered, or would have been but for its toggle, that no attack or chain explains.
+    fn is_wrongful_if_all_on(&self, line: &DecisionLine, labels: &[usize]) -> bool {
+        let answered = |outcome: &Outcome| matches!(outcome, Outcome::Responded | Outcome::Disabled);
+        let reasons = line.by_reason.iter().filter(|(_, outcome)| answered(outcome));
+        let reasons: Vec<Reason> = reasons.filter_map(|(code, _)| code.parse().ok()).collect();
+        let explains = |label: &Label| {
+            let named = [&label.reasons, &label.also, &label.tolerated].into_iter().flatten();
+            to_be_found(label) && named.into_iter().any(|reason| reasons.contains(reason))
+        };
+        !reasons.is_empty() && !labels.iter().any(|index| explains(&self.labels[*index]))
     }
 
     /// How the decisions on each label compare with what its org had set.
@@ -232,16 +261,20 @@ impl<'a> Judge<'a> {
         responses.owed = owed.len() as u64;
         responses.given = owed.iter().filter(|index| self.answered.contains_key(index)).count() as u64;
         responses.wrongful = responses.wrongful();
-        responses.wrongful_per_10k = user_days.and_then(|days| share(responses.wrongful * 10_000, days));
+        responses.wrongful_per_10k = per_10k(responses.wrongful, user_days);
+        responses.wrongful_if_all_on_per_10k = responses.wrongful_if_all_on.and_then(|count| per_10k(count, user_days));
         let findings_dropped = self.findings.len().saturating_sub(FINDINGS_MAX) as u64;
         self.findings.truncate(FINDINGS_MAX);
         Report {
             labels: self.labels.len() as u64,
-            anomalies: self.anomalies,
+            anomalies: self.answerable.total + self.log_only.total,
             user_days,
+            answerable: self.answerable.per(user_days),
+            log_only: self.log_only.per(user_days),
             reasons,
             responses,
             decisions,
+            thresholds: self.thresholds.rows(),
             findings: self.findings,
             findings_dropped,
         }
@@ -294,9 +327,13 @@ impl<'a> Judge<'a> {
             false_on_look_alike: tally.look_alike,
             false_unlabelled: tally.unlabelled,
             precision: share(tally.right, tally.right + wrong),
-            false_per_10k: user_days.and_then(|days| share(wrong * 10_000, days)),
+            false_per_10k: per_10k(wrong, user_days),
             delay_p50_s: quantile(&delays, 50),
             delay_p99_s: quantile(&delays, 99),
+            owed: labels.iter().filter(|(_, label)| label.must_respond).count() as u64,
+            given: labels.iter().filter(|(index, l)| l.must_respond && self.answered.contains_key(index)).count()
+                as u64,
+            wrongful: tally.wrongful,
         })
     }
 

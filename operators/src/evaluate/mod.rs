@@ -5,10 +5,14 @@
 mod judge;
 mod read;
 mod report;
+mod table;
 #[cfg(test)]
 mod tests;
+mod thresholds;
 
-pub use report::{Decisions, DifficultyRow, Finding, ReasonRow, Report, Responses};
+pub use read::user_days;
+pub use report::{Anomalies, Decisions, DifficultyRow, Finding, ReasonRow, Report, Responses};
+pub use thresholds::{Held, ThresholdRow};
 
 use engine::error::Error;
 use judge::Judge;
@@ -22,8 +26,19 @@ pub struct Lines<'a> {
     pub lines: &'a mut dyn Iterator<Item = io::Result<String>>,
 }
 
-/// Scores `audit.ndjson`, and `decisions.ndjson` if given, against `labels.ndjson`. With `user_days` (days of all users
-/// together), false alarms and wrongful responses are also given per 10,000 of them.
+/// The files of one run.
+pub struct Run<'a> {
+    /// `labels.ndjson` of what was run on.
+    pub labels: Lines<'a>,
+    /// `audit.ndjson`.
+    pub audit: Lines<'a>,
+    /// `decisions.ndjson`, if it is to be scored.
+    pub decisions: Option<Lines<'a>>,
+}
+
+/// Scores the audit entries of runs, and their decisions if given, against labels. Of several runs, all counts are taken
+/// together, and the number of the run stands before every name. With `user_days` (days of all users of all runs
+/// together), anomalies and wrongful responses are also given per 10,000 of them.
 ///
 /// An anomaly belongs to the labels of its org and user (or `*`), of its session where both name one, in whose window
 /// its triggering event lies. A reason of it is right if such a label is an attack or a chain and has it in `reasons`;
@@ -31,19 +46,23 @@ pub struct Lines<'a> {
 ///
 /// # Errors
 /// [`Error::Invalid`] with file and line for a line that cannot be read, [`Error::Io`] if a file cannot be.
-pub fn evaluate(
-    labels: Lines<'_>,
-    audit: Lines<'_>,
-    decisions: Option<Lines<'_>>,
-    user_days: Option<u64>,
-) -> Result<Report, Error> {
-    let labels = read::labels(labels)?;
-    let audit = read::audit(audit)?;
-    let decisions = decisions.map(read::decisions).transpose()?;
+pub fn evaluate(runs: Vec<Run<'_>>, user_days: Option<u64>) -> Result<Report, Error> {
+    let several = runs.len() > 1;
+    let with_decisions = runs.iter().all(|run| run.decisions.is_some());
+    let (mut labels, mut audit, mut decisions) = (Vec::new(), read::Audit::default(), Vec::new());
+    for (index, run) in runs.into_iter().enumerate() {
+        let number = several.then_some(index + 1);
+        labels.extend(read::labels(run.labels, number)?);
+        audit.extend(read::audit(run.audit, number)?);
+        if let Some(lines) = run.decisions {
+            decisions.extend(read::decisions(lines, number)?);
+        }
+    }
+    audit.place(&decisions);
     let mut judge = Judge::new(&labels);
-    judge.audit(&audit, decisions.as_deref());
-    if let Some(decisions) = &decisions {
-        judge.decisions(&audit, decisions);
+    judge.audit(&audit);
+    if with_decisions {
+        judge.decisions(&audit, &decisions);
     }
     Ok(judge.report(user_days))
 }

@@ -3,6 +3,7 @@
 use super::Lines;
 use crate::model::decision::Outcome;
 use crate::model::reason::Reason;
+use crate::respond::audit::{ANOMALY, SESSIONS_RESET};
 use crate::sample::label::Label;
 use engine::error::Error;
 use engine::time::Micros;
@@ -22,6 +23,21 @@ pub(super) struct Mention {
     pub(super) session: Option<String>,
     pub(super) at: Micros,
     pub(super) reasons: Vec<Reason>,
+    pub(super) evidence: Vec<Piece>,
+}
+
+/// A piece of evidence, as far as it says what was held against.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(super) struct Piece {
+    #[serde(default)]
+    pub(super) reason: String,
+    #[serde(default)]
+    pub(super) metric: String,
+    #[serde(default)]
+    pub(super) threshold: Value,
+    #[serde(default)]
+    pub(super) threshold_source: String,
+    pub(super) samples: Option<u64>,
 }
 
 /// What an audit file says.
@@ -31,6 +47,27 @@ pub(super) struct Audit {
     pub(super) anomalies: BTreeMap<String, Mention>,
     /// Responses, with the id of the anomaly that each answers.
     pub(super) responses: Vec<(Option<String>, Mention)>,
+}
+
+impl Audit {
+    pub(super) fn extend(&mut self, other: Audit) {
+        self.anomalies.extend(other.anomalies);
+        self.responses.extend(other.responses);
+    }
+
+    /// Gives every entry its org where decisions tell it: they name the org also where an entry's location is a
+    /// workspace, and what is true of one entry is true of all of that workspace.
+    pub(super) fn place(&mut self, decisions: &[DecisionLine]) {
+        let by_location = |line: &DecisionLine| {
+            let anomaly = self.anomalies.get(&line.anomaly_id)?;
+            Some((anomaly.location.clone(), line.org.clone()))
+        };
+        let orgs: BTreeMap<String, String> = decisions.iter().filter_map(by_location).collect();
+        let responses = self.responses.iter_mut().map(|(_, response)| response);
+        for entry in self.anomalies.values_mut().chain(responses).filter(|entry| entry.org.is_none()) {
+            entry.org = orgs.get(&entry.location).cloned();
+        }
+    }
 }
 
 /// One line of `decisions.ndjson`.
@@ -83,6 +120,8 @@ struct Details {
     reason: Value,
     action_timestamp: Option<u64>,
     anomaly_id: Option<String>,
+    #[serde(default)]
+    evidence: Vec<Piece>,
 }
 
 impl From<Entry> for Mention {
@@ -104,7 +143,15 @@ impl From<Entry> for Mention {
             at: entry.details.action_timestamp.map_or(Micros::from_secs(entry.date_create), Micros),
             // A code that is not in the catalogue was found elsewhere and is not ours to score.
             reasons: codes.into_iter().filter_map(|code| code.parse().ok()).collect(),
+            evidence: entry.details.evidence,
         }
+    }
+}
+
+/// Puts the number of the run before a name, if there are several.
+fn number(run: Option<usize>, name: &mut String) {
+    if let Some(run) = run {
+        name.insert_str(0, &format!("{run}/"));
     }
 }
 
@@ -122,29 +169,37 @@ fn each<T: DeserializeOwned>(from: Lines<'_>, mut take: impl FnMut(T) -> Result<
     Ok(())
 }
 
-pub(super) fn labels(from: Lines<'_>) -> Result<Vec<Label>, Error> {
+pub(super) fn labels(from: Lines<'_>, run: Option<usize>) -> Result<Vec<Label>, Error> {
     let (mut labels, mut ids) = (Vec::new(), BTreeSet::new());
-    each(from, |label: Label| {
+    each(from, |mut label: Label| {
         if label.end < label.start {
             return Err(format!("label {}: `end` lies before `start`", label.label_id));
         }
         if !ids.insert(label.label_id.clone()) {
             return Err(format!("label_id {} stands here a second time", label.label_id));
         }
+        [&mut label.label_id, &mut label.org].into_iter().for_each(|name| number(run, name));
+        // `*` stays what it is.
+        Some(&mut label.user).filter(|user| *user != "*").into_iter().for_each(|user| number(run, user));
         labels.push(label);
         Ok(())
     })?;
     Ok(labels)
 }
 
-pub(super) fn audit(from: Lines<'_>) -> Result<Audit, Error> {
+pub(super) fn audit(from: Lines<'_>, run: Option<usize>) -> Result<Audit, Error> {
     let mut audit = Audit::default();
     each(from, |mut entry: Entry| {
+        number(run, &mut entry.context.location.id);
+        number(run, &mut entry.actor.user.id);
+        entry.context.enterprise_id.as_mut().into_iter().for_each(|org| number(run, org));
         match entry.action.as_str() {
-            "anomaly" => {
+            ANOMALY => {
+                number(run, &mut entry.id);
                 audit.anomalies.insert(std::mem::take(&mut entry.id), entry.into());
             }
-            "user_sessions_reset_by_anomaly_event_response" => {
+            SESSIONS_RESET => {
+                entry.details.anomaly_id.as_mut().into_iter().for_each(|id| number(run, id));
                 audit.responses.push((entry.details.anomaly_id.take(), entry.into()));
             }
             _ => {}
@@ -154,11 +209,36 @@ pub(super) fn audit(from: Lines<'_>) -> Result<Audit, Error> {
     Ok(audit)
 }
 
-pub(super) fn decisions(from: Lines<'_>) -> Result<Vec<DecisionLine>, Error> {
+pub(super) fn decisions(from: Lines<'_>, run: Option<usize>) -> Result<Vec<DecisionLine>, Error> {
     let mut decisions = Vec::new();
-    each(from, |decision: DecisionLine| {
+    each(from, |mut decision: DecisionLine| {
+        let DecisionLine { anomaly_id, org, user, .. } = &mut decision;
+        [anomaly_id, org, user].into_iter().for_each(|name| number(run, name));
         decisions.push(decision);
         Ok(())
     })?;
     Ok(decisions)
+}
+
+/// The part of an event that says whose day it is.
+#[derive(Deserialize)]
+struct Event {
+    date_create: f64,
+    actor: Actor,
+    context: Context,
+}
+
+/// How many days (UTC) of all users together there are on which a user did something. Lines that are no events are none.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read.
+pub fn user_days(from: Lines<'_>) -> Result<u64, Error> {
+    let mut days: BTreeMap<(String, String), BTreeSet<u64>> = BTreeMap::new();
+    for line in from.lines {
+        let line = line.map_err(Error::io("read", from.name))?;
+        let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
+        let org = event.context.enterprise_id.unwrap_or(event.context.location.id);
+        days.entry((org, event.actor.user.id)).or_default().insert(event.date_create as u64 / 86_400);
+    }
+    Ok(days.values().map(|days| days.len() as u64).sum())
 }

@@ -1,11 +1,11 @@
-//! The result: a tree for `--json`, a table for people.
+//! The result, as it stands in `--json`. Owned here: its members and what they mean.
 
 use super::read::Mention;
+use super::thresholds::ThresholdRow;
 use crate::model::reason::Reason;
 use crate::sample::label::{Difficulty, Label};
 use engine::time::Micros;
 use serde::Serialize;
-use std::fmt::Write;
 
 /// Most findings that a report lists.
 pub(super) const FINDINGS_MAX: usize = 1_000;
@@ -19,16 +19,42 @@ pub struct Report {
     pub anomalies: u64,
     /// Days of all users together, if known.
     pub user_days: Option<u64>,
+    /// Anomalies that an org can have answered.
+    pub answerable: Anomalies,
+    /// Anomalies that are only logged.
+    pub log_only: Anomalies,
     /// One row per reason that was planted or raised.
     pub reasons: Vec<ReasonRow>,
     /// The responses.
     pub responses: Responses,
     /// Decisions against what the orgs had set; absent without a decisions file.
     pub decisions: Option<Decisions>,
+    /// What anomalies were held against, as their evidence says.
+    pub thresholds: Vec<ThresholdRow>,
     /// Each miss, false alarm, wrongful response and wrong decision.
     pub findings: Vec<Finding>,
     /// Findings beyond those listed.
     pub findings_dropped: u64,
+}
+
+/// How many anomalies there were.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Anomalies {
+    /// All of them.
+    pub total: u64,
+    /// Those that no planted thing explains, not even as something that may come along.
+    pub false_alarms: u64,
+    /// All per 10,000 user-days.
+    pub per_10k: Option<f64>,
+    /// Those that nothing explains, per 10,000 user-days.
+    pub false_per_10k: Option<f64>,
+}
+
+impl Anomalies {
+    pub(super) fn per(self, user_days: Option<u64>) -> Self {
+        let rates = (per_10k(self.total, user_days), per_10k(self.false_alarms, user_days));
+        Anomalies { per_10k: rates.0, false_per_10k: rates.1, ..self }
+    }
 }
 
 /// One reason.
@@ -62,6 +88,12 @@ pub struct ReasonRow {
     pub delay_p50_s: Option<f64>,
     /// 99th percentile of the same.
     pub delay_p99_s: Option<f64>,
+    /// Labels that had to be answered for it.
+    pub owed: u64,
+    /// Of those, answered.
+    pub given: u64,
+    /// Wrongful responses for it, among others.
+    pub wrongful: u64,
 }
 
 /// One reason at one difficulty.
@@ -100,6 +132,11 @@ pub struct Responses {
     pub over_limit: u64,
     /// Wrongful ones per 10,000 user-days.
     pub wrongful_per_10k: Option<f64>,
+    /// Wrongful ones, not counting those beyond a limit, had every org switched every response on: at most so many,
+    /// since a first response keeps others back. `None` without a decisions file.
+    pub wrongful_if_all_on: Option<u64>,
+    /// The same per 10,000 user-days.
+    pub wrongful_if_all_on_per_10k: Option<f64>,
 }
 
 impl Responses {
@@ -176,87 +213,12 @@ fn secs(at: Micros) -> f64 {
     at.0 as f64 / 1e6
 }
 
+/// So many per 10,000 user-days, if those are known.
+pub(super) fn per_10k(count: u64, user_days: Option<u64>) -> Option<f64> {
+    share(count * 10_000, user_days?)
+}
+
 /// A part of a whole; `None` if there is no whole.
 pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
-}
-
-/// Findings that the text shows; `--json` has more.
-const FINDINGS_SHOWN: usize = 20;
-
-impl Report {
-    /// A compact table.
-    pub fn to_text(&self) -> String {
-        let mut text = String::new();
-        self.write(&mut text).expect("a string takes everything");
-        text
-    }
-
-    fn write(&self, to: &mut String) -> std::fmt::Result {
-        writeln!(
-            to,
-            "{:<28} {:>7} {:>6} {:>7} {:>6} {:>6} {:>6} {:>9} {:>9} {:>9}",
-            "reason", "planted", "found", "recall", "right", "beside", "false", "precision", "p50 s", "p99 s"
-        )?;
-        for row in &self.reasons {
-            self.write_reason(row, to)?;
-        }
-        let r = &self.responses;
-        writeln!(to, "\nresponses  {} in all; {} of {} owed were given", r.total, r.given, r.owed)?;
-        writeln!(
-            to,
-            "wrongful   {}: {} on look-alikes, {} without label, {} against policy, {} over the limit",
-            r.wrongful, r.on_look_alike, r.unlabelled, r.against_policy, r.over_limit
-        )?;
-        if let Some(rate) = r.wrongful_per_10k {
-            writeln!(to, "           {rate:.2} wrongful per 10,000 user-days")?;
-        }
-        if let Some(d) = &self.decisions {
-            let Decisions { expected, honoured, broken, missing } = d;
-            writeln!(to, "decisions  {honoured} of {expected} as expected, {broken} not, {missing} missing")?;
-        }
-        self.write_findings(to)
-    }
-
-    fn write_reason(&self, row: &ReasonRow, to: &mut String) -> std::fmt::Result {
-        let delay = |secs: Option<f64>| secs.map_or("-".to_owned(), |secs| format!("{secs:.1}"));
-        writeln!(
-            to,
-            "{:<28} {:>7} {:>6} {:>7} {:>6} {:>6} {:>6} {:>9} {:>9} {:>9}",
-            row.reason,
-            row.planted,
-            row.found,
-            percent(row.recall),
-            row.right,
-            row.neutral,
-            row.false_on_look_alike + row.false_unlabelled,
-            percent(row.precision),
-            delay(row.delay_p50_s),
-            delay(row.delay_p99_s)
-        )?;
-        for part in &row.by_difficulty {
-            let name = format!("{:?}", part.difficulty).to_lowercase();
-            writeln!(to, "  {name:<26} {:>7} {:>6} {:>7}", part.planted, part.found, percent(part.recall))?;
-        }
-        Ok(())
-    }
-
-    fn write_findings(&self, to: &mut String) -> std::fmt::Result {
-        for finding in self.findings.iter().take(FINDINGS_SHOWN) {
-            let Finding { what, reason, org, user, detail, .. } = finding;
-            let label = finding.label_id.as_deref().unwrap_or("-");
-            let scenario = finding.scenario.as_deref().unwrap_or("-");
-            // Names may come from foreign files; a terminal must not take orders from them.
-            let line = format!("{what:<20} {reason:<22} {org} {user} {label} {scenario} {detail}");
-            writeln!(to, "{}", line.chars().map(|c| if c.is_control() { '?' } else { c }).collect::<String>())?;
-        }
-        match (self.findings.len() + self.findings_dropped as usize).saturating_sub(FINDINGS_SHOWN) {
-            0 => Ok(()),
-            more => writeln!(to, "and {more} more"),
-        }
-    }
-}
-
-fn percent(part: Option<f64>) -> String {
-    part.map_or("-".to_owned(), |part| format!("{:.1} %", part * 100.0))
 }

@@ -40,13 +40,16 @@ fn decision(anomaly: &str, user: &str, reason: &str, outcome: &str) -> String {
     .to_string()
 }
 
+fn each(lines: &[String]) -> impl Iterator<Item = io::Result<String>> {
+    lines.iter().cloned().map(io::Result::Ok)
+}
+
 fn score(labels: &[String], audit: &[String], decisions: Option<&[String]>) -> Result<Report, Error> {
-    let each = |lines: &[String]| lines.iter().cloned().map(io::Result::Ok).collect::<Vec<_>>().into_iter();
     let (mut labels, mut audit) = (each(labels), each(audit));
     let mut decided = decisions.map(each);
-    let decided = decided.as_mut().map(|lines| Lines { name: "decisions.ndjson", lines });
+    let decisions = decided.as_mut().map(|lines| Lines { name: "decisions.ndjson", lines });
     let labels = Lines { name: "labels.ndjson", lines: &mut labels };
-    evaluate(labels, Lines { name: "audit.ndjson", lines: &mut audit }, decided, Some(1_000))
+    evaluate(vec![Run { labels, audit: Lines { name: "audit.ndjson", lines: &mut audit }, decisions }], Some(1_000))
 }
 
 fn row<'a>(report: &'a Report, reason: &str) -> &'a ReasonRow {
@@ -84,6 +87,9 @@ fn found_missed_late_and_false_are_told_apart() {
     assert_eq!((row(&report, "ip_address").neutral, row(&report, "ip_address").precision), (1, None));
     assert_eq!(row(&report, "excessive_downloads").neutral, 1);
     assert_eq!(report.anomalies, 5);
+    let counted = |a: &Anomalies| (a.total, a.false_alarms, a.false_per_10k);
+    assert_eq!(counted(&report.answerable), (5, 3, Some(30.0)), "one comes along with what is tolerated, one is right");
+    assert_eq!(counted(&report.log_only), (0, 0, Some(0.0)), "the log-only reason stands beside one that is not");
     assert_eq!((report.responses.owed, report.responses.given), (1, 0));
     assert!(report.findings.iter().any(|f| f.what == "missed" && f.label_id.as_deref() == Some("L2")));
     let text = report.to_text();
@@ -116,6 +122,8 @@ fn wrongful_responses_have_their_kinds() {
     let report = score(&labels, &audit, None).unwrap();
     let r = &report.responses;
     assert_eq!((r.total, r.owed, r.given), (8, 1, 1));
+    let tor = row(&report, "tor");
+    assert_eq!((tor.owed, tor.given, tor.wrongful), (1, 1, 4), "by reason");
     assert_eq!((r.against_policy, r.on_look_alike, r.over_limit, r.unlabelled, r.wrongful), (1, 1, 1, 1, 4));
     assert_eq!(r.wrongful_per_10k, Some(40.0));
     assert_eq!(row(&report, "tor").by_difficulty.last().unwrap().recall, Some(1.0), "the loop is found");
@@ -146,6 +154,23 @@ fn decisions_are_held_against_the_expectation() {
 }
 
 #[test]
+fn what_a_toggle_kept_from_being_answered_wrongly_is_counted() {
+    let labels = [
+        label("L1", "U1", "tor", "attack", &json!({"also": ["unexpected_scraping"]})),
+        label("L2", "U2", "tor", "benign", &json!({"tolerated": ["tor"]})),
+    ];
+    let decisions = [
+        decision("a1", "U1", "tor", "disabled"),                 // an attack
+        decision("a2", "U1", "unexpected_scraping", "disabled"), // rightly comes along
+        decision("a3", "U2", "tor", "disabled"),                 // tolerated, but not to be answered
+        decision("a4", "U2", "tor", "app_actor"),                // is never answered
+        decision("a5", "U9", "tor", "responded"),                // nobody planted anything there
+    ];
+    let responses = score(&labels, &[], Some(&decisions)).unwrap().responses;
+    assert_eq!((responses.wrongful_if_all_on, responses.wrongful_if_all_on_per_10k), (Some(2), Some(20.0)));
+}
+
+#[test]
 fn an_entry_of_a_workspace_finds_its_org() {
     let labels = [label("L1", "U1", "tor", "attack", &json!({}))];
     let entry = |location: &str| anomaly("a1", "U1", "5", &["tor"], 1_200 * S).replace(r#""id":"E1""#, location);
@@ -154,6 +179,71 @@ fn an_entry_of_a_workspace_finds_its_org() {
     let elsewhere = [anomaly("a1", "U1", "5", &["tor"], 1_200 * S)
         .replace("{\"location\"", "{\"enterprise_id\":\"E2\",\"location\"")];
     assert_eq!(score(&labels, &elsewhere, None).unwrap().reasons[0].found, 0, "the entry names another org");
+}
+
+#[test]
+fn a_label_of_everybody_is_of_its_own_org() {
+    let labels = [
+        label("L1", "*", "excessive_downloads", "benign", &json!({"tolerated": ["excessive_downloads"]})),
+        label("L2", "U2", "tor", "attack", &json!({"org": "E2"})),
+    ];
+    let entry = |id: &str, user: &str, reason: &str| {
+        anomaly(id, user, "5", &[reason], 1_200 * S).replace(r#""id":"E1""#, r#""id":"T2""#)
+    };
+    let audit = [entry("a1", "U9", "excessive_downloads"), entry("a2", "U2", "tor")];
+    let decided = [decision("a2", "U2", "tor", "disabled").replace(r#""org":"E1""#, r#""org":"E2""#)];
+    let report = score(&labels, &audit, Some(&decided)).unwrap();
+    assert_eq!(row(&report, "excessive_downloads").false_unlabelled, 1, "T2 is E2, as the other decision says");
+    assert_eq!(row(&report, "tor").found, 1);
+}
+
+#[test]
+fn several_runs_are_kept_apart_and_counted_together() {
+    let labels = [label("L1", "U1", "tor", "attack", &json!({}))];
+    let (found, missed) = ([anomaly("a1", "U1", "5", &["tor"], 1_200 * S)], []);
+    let (mut one, mut two, mut audit, mut none) = (each(&labels), each(&labels), each(&found), each(&missed));
+    let run = |labels, audit| Run {
+        labels: Lines { name: "labels.ndjson", lines: labels },
+        audit: Lines { name: "audit.ndjson", lines: audit },
+        decisions: None,
+    };
+    let report = evaluate(vec![run(&mut one, &mut audit), run(&mut two, &mut none)], Some(20_000)).unwrap();
+    let tor = row(&report, "tor");
+    assert_eq!((tor.planted, tor.found, tor.right), (2, 1, 1));
+    assert_eq!(report.findings[0].label_id.as_deref(), Some("2/L1"));
+    assert_eq!(report.answerable.per_10k, Some(0.5));
+}
+
+#[test]
+fn thresholds_are_told_with_where_they_came_from() {
+    let held = |id: &str, at: u64, threshold: Value, source: &str| {
+        let mut entry: Value = serde_json::from_str(&anomaly(id, "U1", "5", &["excessive_downloads"], at)).unwrap();
+        entry["details"]["evidence"] = json!([{"reason": "excessive_downloads", "metric": "file_downloads_1h",
+            "observed": 500, "threshold": threshold, "threshold_source": source, "samples": at / S}]);
+        entry.to_string()
+    };
+    let audit = [
+        held("a3", 1_300 * S, json!(90), "org"),
+        held("a1", 1_100 * S, json!(100), "prior"),
+        held("a2", 1_200 * S, json!(120), "org"),
+        held("a4", 1_400 * S, json!("unchanged"), "session"),
+    ];
+    let report = score(&[], &audit, None).unwrap();
+    let told: Vec<_> = report.thresholds.iter().map(|row| (&row.source[..], row.anomalies)).collect();
+    assert_eq!(told, [("org", 2), ("prior", 1)]);
+    let Held { threshold, samples, .. } = &report.thresholds[0].first;
+    assert_eq!((threshold.as_u64(), *samples), (Some(120), 1_200));
+    assert_eq!(report.thresholds[0].last.threshold.as_u64(), Some(90));
+    assert!(report.to_text().contains("file_downloads_1h"), "{}", report.to_text());
+}
+
+#[test]
+fn a_user_day_is_a_day_on_which_the_user_did_something() {
+    let event = |user: &str, at: u64| {
+        json!({"date_create": at, "actor": {"user": {"id": user}}, "context": {"location": {"id": "E1"}}}).to_string()
+    };
+    let lines = [event("U1", 10), event("U1", 20), event("U2", 86_399), event("U1", 86_400), "not json".to_owned()];
+    assert_eq!(user_days(Lines { name: "events.ndjson", lines: &mut each(&lines) }).unwrap(), 3);
 }
 
 #[test]

@@ -12,14 +12,64 @@ use std::io::{self, Write};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     Login,
-    Download { file: u64, ok: bool },
-    Upload { file: u64 },
-    Share { file: u64 },
-    Join { channel: u64 },
-    Leave { channel: u64 },
+    Download {
+        file: u64,
+        ok: bool,
+    },
+    Upload {
+        file: u64,
+    },
+    Share {
+        file: u64,
+    },
+    Join {
+        channel: u64,
+    },
+    Leave {
+        channel: u64,
+    },
     Emoji,
-    Call { method: &'static str },
-    Delete { channel: u64 },
+    /// An API call that is about nothing in particular.
+    Call {
+        method: &'static str,
+    },
+    /// An API call that reads a channel.
+    Read {
+        method: &'static str,
+        channel: u64,
+    },
+    /// An API call that fails.
+    Fail {
+        method: &'static str,
+    },
+    Delete {
+        channel: u64,
+    },
+    Malware {
+        file: u64,
+    },
+    /// What only an admin does.
+    Admin {
+        action: &'static str,
+    },
+}
+
+/// An app that acts on people's behalf.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct App {
+    pub(super) id: &'static str,
+    pub(super) name: &'static str,
+    pub(super) ua: &'static str,
+    /// Tells apps of one kind apart.
+    pub(super) turn: usize,
+}
+
+/// A user agent that is not that of the program that was measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Claim {
+    /// Another program's.
+    Of(Client),
+    Text(&'static str),
 }
 
 /// Where it comes from.
@@ -27,14 +77,16 @@ pub(super) enum Verb {
 pub(super) struct Origin {
     /// `None` is the server itself.
     pub(super) address: Option<Address>,
+    /// What is measured and, unless something else is claimed, claimed.
     pub(super) client: Option<Client>,
+    pub(super) claim: Option<Claim>,
     /// Measured instead of what the client has.
     pub(super) tls: Option<&'static str>,
     pub(super) device: Option<u64>,
     pub(super) session: Option<u64>,
     pub(super) cookie: Option<Micros>,
     /// An app acts on the person's behalf.
-    pub(super) app: bool,
+    pub(super) app: Option<App>,
 }
 
 /// One event.
@@ -134,9 +186,11 @@ impl Verb {
             Verb::Join { .. } => "user_channel_join",
             Verb::Leave { .. } => "user_channel_leave",
             Verb::Emoji => "emoji_added",
-            Verb::Call { .. } if plain => "user_channel_join",
+            Verb::Malware { .. } => "file_malicious_content_detected",
+            Verb::Admin { action } => action,
+            Verb::Call { .. } | Verb::Read { .. } | Verb::Fail { .. } if plain => "user_channel_join",
             Verb::Delete { .. } if plain => "user_channel_leave",
-            Verb::Call { .. } => "api_call",
+            Verb::Call { .. } | Verb::Read { .. } | Verb::Fail { .. } => "api_call",
             Verb::Delete { .. } => "message_deleted",
         }
     }
@@ -144,23 +198,31 @@ impl Verb {
     fn write_entity(self, line: &mut Vec<u8>, person: &Person) -> io::Result<()> {
         match self {
             Verb::Login => write!(line, r#","entity":{}"#, person.actor),
-            Verb::Download { file, .. } | Verb::Upload { file } | Verb::Share { file } => write!(
-                line,
-                r#","entity":{{"type":"file","file":{{"id":"F{:03}{file:07}","name":"file-{file}","filetype":"pdf"}}}}"#,
-                person.org
-            ),
-            Verb::Join { channel } | Verb::Leave { channel } | Verb::Delete { channel } => write!(
+            Verb::Download { file, .. } | Verb::Upload { file } | Verb::Share { file } | Verb::Malware { file } => {
+                write!(
+                    line,
+                    r#","entity":{{"type":"file","file":{{"id":"F{:03}{file:07}","name":"file-{file}","filetype":"pdf"}}}}"#,
+                    person.org
+                )
+            }
+            Verb::Join { channel }
+            | Verb::Leave { channel }
+            | Verb::Delete { channel }
+            | Verb::Read { channel, .. } => write!(
                 line,
                 r#","entity":{{"type":"channel","channel":{{"id":"C{:03}{channel:05}","privacy":"public"}}}}"#,
                 person.org
             ),
-            Verb::Emoji | Verb::Call { .. } => Ok(()),
+            Verb::Emoji | Verb::Call { .. } | Verb::Fail { .. } | Verb::Admin { .. } => Ok(()),
         }
     }
 
     fn write_details(self, line: &mut Vec<u8>) -> io::Result<()> {
         match self {
-            Verb::Call { method } => write!(line, r#","details":{{"method":"{method}"}}"#),
+            Verb::Call { method } | Verb::Read { method, .. } => {
+                write!(line, r#","details":{{"method":"{method}"}}"#)
+            }
+            Verb::Fail { method } => write!(line, r#","details":{{"method":"{method}","ok":false}}"#),
             Verb::Download { ok: false, .. } => write!(line, r#","details":{{"ok":false}}"#),
             Verb::Download { file, .. } | Verb::Upload { file } => {
                 write!(line, r#","details":{{"bytes":{}}}"#, 2_000 + scramble(file) % 4_000_000)
@@ -173,11 +235,14 @@ impl Verb {
 impl Origin {
     /// Everything of `context` after the location, and its closing brace.
     fn write(&self, line: &mut Vec<u8>, plain: bool) -> io::Result<()> {
-        match (self.app, self.client) {
-            (true, _) => line.extend_from_slice(br#""ua":"ExportBridge/2.1""#),
-            (false, Some(client)) => write!(line, r#""ua":"{}""#, client.ua())?,
-            (false, None) => line.extend_from_slice(br#""ua":"""#),
+        line.extend_from_slice(br#""ua":""#);
+        match (self.app, self.claim, self.client) {
+            (Some(app), ..) => line.extend_from_slice(app.ua.as_bytes()),
+            (None, Some(Claim::Text(ua)), _) => line.extend_from_slice(ua.as_bytes()),
+            (None, Some(Claim::Of(client)), _) | (None, None, Some(client)) => client.write_ua(line)?,
+            (None, None, None) => {}
         }
+        line.push(b'"');
         match self.session {
             // Slack's real entries have a number here, its documentation a string.
             Some(session) if plain => write!(line, r#","session_id":{session}"#)?,
@@ -188,8 +253,8 @@ impl Origin {
             Some(address) => write!(line, r#","ip_address":"{}""#, address.ip)?,
             None => line.extend_from_slice(br#","ip_address":"127.0.0.1""#),
         }
-        if self.app {
-            line.extend_from_slice(br#","app":{"id":"A0EXPORT","name":"Export Bridge"}"#);
+        if let Some(App { id, name, turn, .. }) = self.app {
+            write!(line, r#","app":{{"id":"A0{id}{turn:04}","name":"{name}"}}"#)?;
         }
         if !plain {
             self.write_measured(line)?;
@@ -201,11 +266,9 @@ impl Origin {
     fn write_measured(&self, line: &mut Vec<u8>) -> io::Result<()> {
         if let Some(client) = self.client {
             let (tls, name, os) = (self.tls.unwrap_or(client.tls()), client.software.name, client.software.os);
-            let version = client.version();
-            write!(
-                line,
-                r#","tls_fingerprint":"{tls}","client":{{"name":"{name}","os":"{os}","version":"{version}"}}"#
-            )?;
+            write!(line, r#","tls_fingerprint":"{tls}","client":{{"name":"{name}","os":"{os}","version":""#)?;
+            client.write_version(line)?;
+            line.extend_from_slice(br#""}"#);
         }
         if let Some(device) = self.device {
             write!(line, r#","device_id":"D{device:09}""#)?;

@@ -38,6 +38,12 @@ impl Calendar {
         self.start().plus(Span::from_days(day))
     }
 
+    /// From and until when an app is rolled back in an org: two days, the last of them a working day.
+    pub(super) fn rollback(self) -> (Micros, Micros) {
+        let until = self.days.saturating_sub(if self.days > 21 { 12 } else { 0 });
+        (self.day(until.saturating_sub(2)).plus(Span::from_hours(6)), self.day(until))
+    }
+
     /// The hour number that a time falls in.
     pub(super) fn hour_of(self, at: Micros) -> u64 {
         at.since(self.start()).0 / Span::from_hours(1).0
@@ -69,9 +75,14 @@ impl Local {
         Local { day: secs / DAY_SECS, hour: secs % DAY_SECS / HOUR_SECS }
     }
 
-    /// Monday to Friday. 1970-01-01 was a Thursday.
+    /// 0 is Monday. 1970-01-01 was a Thursday.
+    pub(super) fn weekday(self) -> u64 {
+        (self.day + 3) % 7
+    }
+
+    /// Monday to Friday.
     pub(super) fn is_workday(self) -> bool {
-        (self.day + 3) % 7 < 5
+        self.weekday() < 5
     }
 }
 

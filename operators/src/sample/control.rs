@@ -1,5 +1,7 @@
-//! `control.ndjson`: workspaces, directory, settings and allow lists of all orgs, in order of time.
+//! `control.ndjson`: workspaces, directory, settings and allow lists of all orgs, and lists of threats, in order of time.
 
+use super::client::AUTOMATION;
+use super::network::{CLOUD, REPORTED, SUSPICIOUS};
 use super::org::{BEFORE, Org};
 use super::person::{Person, Role};
 use crate::model::control::{Channels, Settings};
@@ -10,6 +12,9 @@ use std::io::{self, Write};
 /// Writes every record; what holds from the beginning is dated a day before the first event.
 pub(super) fn write(start: Micros, orgs: &[Org], people: &[Person], to: &mut dyn Write) -> io::Result<()> {
     let before = start.minus(Span::from_days(1));
+    for (name, entries) in threat_lists() {
+        line(to, "threat_list", "*", name, json!({"entries": entries}), before)?;
+    }
     for org in orgs {
         if let Some(workspace) = &org.workspace {
             line(to, "workspace", &org.id, workspace, json!({}), before)?;
@@ -35,6 +40,18 @@ pub(super) fn write(start: Micros, orgs: &[Org], people: &[Person], to: &mut dyn
 fn line(to: &mut dyn Write, kind: &str, org: &str, key: &str, value: Value, at: Micros) -> io::Result<()> {
     let record = json!({"kind": kind, "org": org, "key": key, "value": value, "date_create": at.secs()});
     writeln!(to, "{record}")
+}
+
+/// What is known of the world outside; Tor exits have a file of their own.
+fn threat_lists() -> [(&'static str, Value); 4] {
+    // Each program has one fingerprint whatever its version.
+    let tools = AUTOMATION.iter().map(|(program, tool)| json!({"fingerprint": program.tls[0], "tool": tool}));
+    [
+        ("suspicious_asn", json!(SUSPICIOUS)),
+        ("cloud_asn", json!(CLOUD)),
+        ("ioc_ip", json!(REPORTED)),
+        ("automation_tls", tools.collect()),
+    ]
 }
 
 fn directory_row(person: &Person) -> Value {

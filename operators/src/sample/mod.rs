@@ -9,16 +9,19 @@ mod control;
 mod dice;
 pub mod label;
 mod life;
+mod machines;
 mod network;
 mod org;
 mod person;
 mod scenario;
 #[cfg(test)]
 mod tests;
+mod volume;
 
 use act::{Act, Frame, Pen};
 use calendar::Calendar;
 use engine::error::Error;
+use life::Hour;
 use org::{Org, Style};
 use person::{Person, user_id};
 use scenario::Plant;
@@ -94,7 +97,7 @@ pub struct Summary {
     pub labels: u64,
     /// Users of all orgs.
     pub users: u64,
-    /// Days of all users since their org opened.
+    /// Days (UTC) of all users together on which the user did something.
     pub user_days: u64,
 }
 
@@ -113,10 +116,10 @@ impl World {
         let calendar = Calendar { days: plan.days as u64 };
         // The seventh of every org is exempt by name, as `Role::of` has it.
         let exempt = |org| (plan.users > 6).then(|| user_id(org, 6));
-        let orgs: Vec<_> = (0..plan.orgs).map(|index| Org::new(index, calendar, exempt(index))).collect();
+        let orgs: Vec<_> = (0..plan.orgs).map(|index| Org::new(index, plan.users, calendar, exempt(index))).collect();
         let person = |number: usize| {
             let org = &orgs[number / plan.users];
-            Person::new(plan.seed, number, org, number % plan.users)
+            Person::new(plan.seed, number, org, number % plan.users, calendar)
         };
         let people = (0..plan.orgs * plan.users).map(person).collect();
         World { seed: plan.seed, calendar, orgs, people, exits: network::exits(plan.seed) }
@@ -143,8 +146,8 @@ pub fn generate(plan: Plan, out: &mut Outputs<'_>) -> Result<Summary, Error> {
         }
         stream.hour(&mut world, hour, out.events).map_err(Error::io("write", "events.ndjson"))?;
     }
-    stream.rest(&world, out.events).map_err(Error::io("write", "events.ndjson"))?;
-    let user_days = world.orgs.iter().map(|org| (world.calendar.days - org.opens_on) * plan.users as u64).sum();
+    stream.rest(&mut world, out.events).map_err(Error::io("write", "events.ndjson"))?;
+    let user_days = world.people.iter().map(|person| person.active.1).sum();
     Ok(Summary { events: stream.pen.written(), labels, users: world.people.len() as u64, user_days })
 }
 
@@ -172,22 +175,23 @@ impl Stream {
 
     fn hour(&mut self, world: &mut World, hour: u64, to: &mut dyn Write) -> io::Result<()> {
         let mut acts = self.planted.remove(&hour).unwrap_or_default();
-        let start = world.calendar.hour(hour);
+        let now = Hour { seed: world.seed, calendar: world.calendar, start: world.calendar.hour(hour) };
         for person in &mut world.people {
-            life::hour(world.seed, world.calendar, &world.orgs[person.org], person, start, &mut acts);
+            life::hour(now, &world.orgs[person.org], person, &mut acts);
         }
         self.write(world, acts, to)
     }
 
     /// What arrives after the last hour.
-    fn rest(&mut self, world: &World, to: &mut dyn Write) -> io::Result<()> {
+    fn rest(&mut self, world: &mut World, to: &mut dyn Write) -> io::Result<()> {
         let acts = std::mem::take(&mut self.planted).into_values().flatten().collect();
         self.write(world, acts, to)
     }
 
-    fn write(&mut self, world: &World, mut acts: Vec<Act>, to: &mut dyn Write) -> io::Result<()> {
+    fn write(&mut self, world: &mut World, mut acts: Vec<Act>, to: &mut dyn Write) -> io::Result<()> {
         acts.sort_by_key(|act| (act.arrives, act.at, act.person));
         for act in &acts {
+            world.people[act.person].note_active(act.at);
             let person = &world.people[act.person];
             self.pen.write(act, person, &self.frames[person.org], to)?;
         }

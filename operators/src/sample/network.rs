@@ -37,6 +37,16 @@ pub(super) fn lab_exit(org: usize) -> Address {
     Address { ip: v4(193, (org >> 8) as u8, org as u8, 66), asn: 64_505, country: "CH" }
 }
 
+/// The prefix of the org's build servers, which some orgs trust.
+pub(super) fn build_prefix(org: usize) -> String {
+    format!("194.{}.{}.0/24", org >> 8, org & 255)
+}
+
+/// A build server of the org, on which scripts run.
+pub(super) fn build(org: usize, country: &'static str) -> Address {
+    Address { ip: v4(194, (org >> 8) as u8, org as u8, 20), asn: 64_507, country }
+}
+
 /// Somebody's home line; `person` counts over all orgs.
 pub(super) fn home(person: usize, country: &'static str) -> Address {
     let ip = v4(80 + (person >> 16) as u8 % 8, (person >> 8) as u8, person as u8, 21);
@@ -60,6 +70,38 @@ pub(super) fn elsewhere(dice: &mut Dice) -> Address {
     let country = dice.pick(&["BR", "VN", "RO", "ZA"]);
     Address { ip: v4(177, dice.below(256) as u8, dice.below(256) as u8, 99), asn: 64_503, country }
 }
+
+/// A host that asks no questions; its AS is on a list.
+pub(super) fn bulletproof(dice: &mut Dice) -> Address {
+    Address { ip: v4(91, 211, dice.below(256) as u8, dice.between(1, 254) as u8), asn: SUSPICIOUS[0], country: "MD" }
+}
+
+/// An address that others have reported.
+pub(super) fn reported(dice: &mut Dice) -> Address {
+    Address { ip: v4(45, 155, 204, dice.between(1, 254) as u8), asn: 64_512, country: "RU" }
+}
+
+/// The hotel in which somebody stays while travelling.
+pub(super) fn hotel(person: usize, country: &'static str) -> Address {
+    let abroad = ["FR", "IT", "JP", "ES"].into_iter().cycle().skip((scrambled(person) % 4) as usize);
+    let country = abroad.into_iter().find(|other| *other != country).unwrap_or("FR");
+    Address { ip: v4(88, (person >> 16) as u8, (person >> 8) as u8, person as u8), asn: 64_513, country }
+}
+
+/// A service through which a device reaches everything; it leaves by another address every time.
+pub(super) fn pool(dice: &mut Dice, country: &'static str) -> Address {
+    Address { ip: v4(165, 225, dice.below(64) as u8, dice.between(1, 254) as u8), asn: 64_514, country }
+}
+
+/// A new line at somebody's home, by a provider that they never had.
+pub(super) fn new_line(person: usize, country: &'static str) -> Address {
+    Address { ip: v4(79, (person >> 16) as u8, (person >> 8) as u8, person as u8), asn: 64_515, country }
+}
+
+/// AS numbers on the list `suspicious_asn`, `cloud_asn`, and prefixes on the list `ioc_ip`.
+pub(super) const SUSPICIOUS: [u32; 2] = [64_510, 64_511];
+pub(super) const CLOUD: [u32; 2] = [64_502, 64_509];
+pub(super) const REPORTED: [&str; 2] = ["45.155.204.0/24", "192.0.2.77/32"];
 
 /// Beside Tor exits, in the same prefix, and none itself.
 pub(super) fn beside_exits() -> Address {

@@ -1,4 +1,5 @@
-//! The orgs: what they are called, how they work, how much they download, and what their admins set and when.
+//! The orgs: what they are called, how they work, and what their admins set and when. How much they do of what stands in
+//! `volume`.
 
 use super::calendar::Calendar;
 use super::network;
@@ -21,9 +22,12 @@ pub(super) enum Style {
     Agency,
     /// A university: phones everywhere, everything answered but sessions.
     University,
+    /// A call centre: everybody behind one address, at shared hours, searching all day; everything answered.
+    CallCentre,
 }
 
-const STYLES: [Style; 5] = [Style::Studio, Style::Bank, Style::Startup, Style::Agency, Style::University];
+const STYLES: [Style; 6] =
+    [Style::Studio, Style::Bank, Style::Startup, Style::Agency, Style::University, Style::CallCentre];
 
 /// The group whose members are exempt from `tor` in some orgs.
 pub(super) const RED_TEAM: &str = "S0REDTEAM";
@@ -47,22 +51,24 @@ pub(super) struct Org {
     pub(super) opens_on: u64,
     /// Most downloads in an ordinary hour of an ordinary person.
     pub(super) usual: u64,
-    /// What its archivists download in their daily hour: the org's high quantile.
-    pub(super) high: u64,
+    pub(super) users: u64,
+    /// From and until when its desktop app is rolled back, person by person.
+    pub(super) rollback: Option<(Micros, Micros)>,
     /// The settings in force from a time on, in order; the first from the beginning.
     pub(super) settings: Vec<(Micros, Settings)>,
 }
 
 impl Org {
-    /// Org number `index`, whose exempt people are `exempt`.
-    pub(super) fn new(index: usize, calendar: Calendar, exempt: Option<String>) -> Self {
+    /// Org number `index` of so many users, whose exempt people are `exempt`.
+    pub(super) fn new(index: usize, users: usize, calendar: Calendar, exempt: Option<String>) -> Self {
         let style = STYLES[index % STYLES.len()];
-        let (name, zone, country, usual, high) = match style {
-            Style::Studio => ("Halftone Studio", 1, "DE", 14, 300),
-            Style::Bank => ("Meridian Bank", 0, "GB", 3, 12),
-            Style::Startup => ("Lantern Labs", 2, "FI", 6, 24),
-            Style::Agency => ("Driftwood Agency", -5, "US", 5, 40),
-            Style::University => ("Alder University", -3, "BR", 6, 60),
+        let (name, zone, country, usual) = match style {
+            Style::Studio => ("Halftone Studio", 1, "DE", 14),
+            Style::Bank => ("Meridian Bank", 0, "GB", 3),
+            Style::Startup => ("Lantern Labs", 2, "FI", 6),
+            Style::Agency => ("Driftwood Agency", -5, "US", 5),
+            Style::University => ("Alder University", -3, "BR", 6),
+            Style::CallCentre => ("Redwood Helpline", 1, "DE", 1),
         };
         let turn = index / STYLES.len();
         let suffix = if turn == 0 { String::new() } else { format!(" {}", turn + 1) };
@@ -80,7 +86,8 @@ impl Org {
             opens: calendar.day(opens_on),
             opens_on,
             usual,
-            high,
+            users: users as u64,
+            rollback: (style == Style::Studio).then(|| calendar.rollback()),
             settings: timeline(style, midway, exempt),
         }
     }
@@ -88,16 +95,6 @@ impl Org {
     /// Whether its entries are Slack's own, without the fields that a fingerprint could be taken from.
     pub(super) fn is_plain(&self) -> bool {
         self.style == Style::Startup
-    }
-
-    /// The least count of downloads in 60 minutes that the rule may call too many here.
-    pub(super) fn bar_least(&self) -> u64 {
-        if self.style == Style::Startup { 100 } else { (2 * self.high).max(50) }
-    }
-
-    /// A count that is too many here, also where the rule has seen few samples yet.
-    pub(super) fn bar_sure(&self) -> u64 {
-        (2 * self.high).max(100)
     }
 
     /// The settings in force.
@@ -125,10 +122,17 @@ impl Org {
         })
     }
 
+    /// Whether it trusts its own build servers.
+    pub(super) fn trusts_builds(&self) -> bool {
+        !matches!(self.style, Style::Startup | Style::Agency)
+    }
+
     /// The value of its `allow_list`, if it has one.
     pub(super) fn allow_list(&self) -> Option<serde_json::Value> {
-        (self.style == Style::Bank)
-            .then(|| serde_json::json!({"trusted_cidr": [network::lab_prefix(self.index)], "trusted_asn": []}))
+        let lab = (self.style == Style::Bank).then(|| network::lab_prefix(self.index));
+        let builds = self.trusts_builds().then(|| network::build_prefix(self.index));
+        let trusted: Vec<_> = lab.into_iter().chain(builds).collect();
+        (!trusted.is_empty()).then(|| serde_json::json!({"trusted_cidr": trusted, "trusted_asn": []}))
     }
 }
 
@@ -139,7 +143,7 @@ fn timeline(style: Style, midway: Micros, exempt: Option<String>) -> Vec<(Micros
         first.responses.insert(reason, ResponseSetting { enabled: Some(enabled), ..ResponseSetting::default() });
     };
     match style {
-        Style::Bank => Reason::WITH_TOGGLE.iter().for_each(|reason| set(*reason, true)),
+        Style::Bank | Style::CallCentre => Reason::WITH_TOGGLE.iter().for_each(|reason| set(*reason, true)),
         Style::University => {
             Reason::WITH_TOGGLE.iter().for_each(|reason| set(*reason, *reason != Reason::SessionFingerprint));
         }

@@ -1,10 +1,11 @@
 //! The people: who they are, when and where they work, and the devices and sessions they work with.
 
-use super::calendar::Local;
-use super::client::{Client, DESKTOPS, PHONES, Software};
-use super::dice::{Dice, Topic};
+use super::calendar::{Calendar, Local};
+use super::client::{Client, DESKTOPS, PHONES, PROXY_TLS, SLACK_MAC, SLACK_WINDOWS, Software, TABLETS};
+use super::dice::{Dice, Topic, scramble};
 use super::network::{self, Address};
-use super::org::{Org, RED_TEAM};
+use super::org::{Org, RED_TEAM, Style};
+use super::volume::Volume;
 use engine::time::{Micros, Span};
 
 /// What sets a person apart.
@@ -12,8 +13,14 @@ use engine::time::{Micros, Span};
 pub(super) enum Role {
     Owner,
     SecurityAdmin,
-    /// Downloads a lot every day at the same hour: a heavy user by habit.
+    /// Does a lot of one thing every day at the same hour, by habit: downloads.
     Archivist,
+    /// The same with searches and API calls.
+    Researcher,
+    /// The same with shares.
+    Publisher,
+    /// The same with deletions.
+    Moderator,
     /// A guest from another org, as the directory says.
     GuestListed,
     /// A guest whom only the events call one.
@@ -25,11 +32,15 @@ pub(super) enum Role {
     /// An app exports files on this person's behalf every night.
     Exporter,
     Bot,
+    /// Works at the help desk, with an admin's rights.
+    Admin,
+    /// Runs scripts.
+    Developer,
     Member,
 }
 
 impl Role {
-    /// The first of every org hold one role each; three in a hundred of all others are archivists.
+    /// The first of every org hold one role each; of all others, three in a hundred are heavy users of each kind.
     fn of(index: usize) -> Self {
         const FIRST: [Role; 9] = [
             Role::Owner,
@@ -42,8 +53,31 @@ impl Role {
             Role::Exporter,
             Role::Bot,
         ];
-        let archivist = index % 33 == 2;
-        FIRST.get(index).copied().unwrap_or(if archivist { Role::Archivist } else { Role::Member })
+        FIRST.get(index).copied().unwrap_or(match (index % 33, index % 20, index % 25) {
+            (2, ..) => Role::Archivist,
+            (12, ..) => Role::Researcher,
+            (22, ..) => Role::Publisher,
+            (32, ..) => Role::Moderator,
+            (_, 10, _) => Role::Admin,
+            (.., 15) => Role::Developer,
+            _ => Role::Member,
+        })
+    }
+
+    /// What somebody does a lot of.
+    pub(super) fn heavy(self) -> Option<Volume> {
+        match self {
+            Role::Archivist => Some(Volume::Downloads),
+            Role::Researcher => Some(Volume::Searches),
+            Role::Publisher => Some(Volume::Shares),
+            Role::Moderator => Some(Volume::Deletions),
+            _ => None,
+        }
+    }
+
+    /// Whether admin work is part of the job.
+    pub(super) fn is_admin(self) -> bool {
+        matches!(self, Role::Owner | Role::SecurityAdmin | Role::Admin)
     }
 }
 
@@ -66,7 +100,17 @@ const SURNAMES: [&str; 20] = [
 pub(super) enum Kind {
     Desktop = 0,
     Phone = 1,
+    Tablet = 2,
 }
+
+/// Devices and session slots are eight to a person: three of the above, and
+/// the one that a second computer takes,
+pub(super) const SECOND: u64 = 3;
+/// the one of a new computer in place of the old one,
+const REPLACED: u64 = 4;
+/// and a stranger's.
+pub(super) const STRANGER: u64 = 7;
+const SLOTS: u64 = 8;
 
 /// A person with everything that they carry from hour to hour.
 #[derive(Debug)]
@@ -89,13 +133,20 @@ pub(super) struct Person {
     /// Works through the VPN when at home.
     pub(super) uses_vpn: bool,
     pub(super) home: Address,
-    pub(super) devices: [Device; 2],
+    pub(super) tablet: bool,
+    /// First and last local day of a trip.
+    pub(super) trip: Option<(u64, u64)>,
+    /// When a new computer takes the place of the old one.
+    pub(super) replaces: Option<Micros>,
+    pub(super) devices: [Device; 3],
+    /// Last day (UTC) on which this person did anything, and on how many that was so.
+    pub(super) active: (u64, u64),
     /// Until then a scenario tells what this person does.
     pub(super) staged_until: Micros,
 }
 
 impl Person {
-    pub(super) fn new(seed: u64, number: usize, org: &Org, index: usize) -> Self {
+    pub(super) fn new(seed: u64, number: usize, org: &Org, index: usize, calendar: Calendar) -> Self {
         let mut dice = Dice::of(seed, Topic::Person, org.index as u64, index as u64);
         let role = Role::of(index);
         let id = user_id(org.index, index);
@@ -108,13 +159,18 @@ impl Person {
         let actor = format!(
             r#"{{"type":"user","user":{{"id":"{id}","name":"{name}","email":"{email}","team":"{team}"{external}}}}}"#
         );
-        // Ids of devices and sessions leave room for what scenarios add beside them.
-        let device = |slot: Kind, software, lag| Device {
-            id: number as u64 * 4 + slot as u64,
-            software,
-            lag,
-            session: Session::new(number as u64 * 4 + slot as u64),
-        };
+        let zone = org.zone + dice.between(0, 2) as i64 - 1;
+        let begins = dice.between(7, 9);
+        let energy = dice.between(6, 24);
+        let uses_vpn = dice.chance(300);
+        let desktop = Device::new(number, Kind::Desktop as u64, dice.pick(&DESKTOPS), dice.below(5), org);
+        let phone = Device::new(number, Kind::Phone as u64, dice.pick(&PHONES), dice.below(5), org);
+        let tablet = Device::new(number, Kind::Tablet as u64, dice.pick(&TABLETS), dice.below(5), org);
+        let has_tablet = dice.chance(100) && org.style != Style::CallCentre;
+        let (travels, moves) = (dice.chance(30), dice.chance(20));
+        let day = dice.between(7, calendar.days.max(10) - 2);
+        let long = calendar.days > 7;
+        let first = Local::of(calendar.day(day), zone).day;
         Person {
             number,
             org: org.index,
@@ -123,16 +179,17 @@ impl Person {
             email,
             role,
             actor,
-            zone: org.zone + dice.between(0, 2) as i64 - 1,
+            zone,
             country: org.country,
-            begins: dice.between(7, 9),
-            energy: dice.between(6, 24),
-            uses_vpn: dice.chance(300),
+            begins,
+            energy,
+            uses_vpn,
             home: network::home(number, org.country),
-            devices: [
-                device(Kind::Desktop, dice.pick(&DESKTOPS), dice.below(5)),
-                device(Kind::Phone, dice.pick(&PHONES), dice.below(5)),
-            ],
+            tablet: has_tablet,
+            trip: (long && travels).then_some((first, first + 2)),
+            replaces: (long && moves && !travels).then_some(calendar.day(day)),
+            devices: [desktop, phone, tablet],
+            active: (0, 0),
             staged_until: Micros::ZERO,
         }
     }
@@ -147,7 +204,23 @@ impl Person {
         self.devices.iter_mut().for_each(|device| device.session.ends = Some(at));
     }
 
-    /// UTC hour of the daily download of an archivist.
+    /// Puts a new computer in the place of the old one: of the same kind or, half the time, of the other.
+    pub(super) fn replace_desktop(&mut self, org: &Org) {
+        let other = if self.devices[0].software.os == "Windows" { &SLACK_MAC } else { &SLACK_WINDOWS };
+        let software = if scramble(self.number as u64).is_multiple_of(2) { other } else { self.devices[0].software };
+        self.devices[0] = Device::new(self.number, REPLACED, software, 0, org);
+        self.replaces = None;
+    }
+
+    /// Notes that this person did something at a time.
+    pub(super) fn note_active(&mut self, at: Micros) {
+        let day = Local::of(at, 0).day;
+        if day > self.active.0 {
+            self.active = (day, self.active.1 + 1);
+        }
+    }
+
+    /// UTC hour at which somebody does what is done a lot, every day.
     pub(super) fn burst_hour(&self) -> u64 {
         (self.begins + 3).saturating_add_signed(-self.zone)
     }
@@ -164,13 +237,36 @@ pub(super) struct Device {
     pub(super) id: u64,
     pub(super) software: &'static Software,
     lag: u64,
+    /// From and until when the program is rolled back.
+    rollback: Option<(Micros, Micros)>,
+    /// Set where a proxy makes its own handshake.
+    pub(super) tls: Option<&'static str>,
     pub(super) session: Session,
 }
 
 impl Device {
+    fn new(person: usize, slot: u64, software: &'static Software, lag: u64, org: &Org) -> Self {
+        let id = self::slot(person, slot);
+        let stage = Span::from_mins(scramble(id) % (30 * 60));
+        let rolls_back = software.name == "Slack Desktop";
+        let proxied = org.style == Style::Bank && slot != Kind::Phone as u64 && slot != Kind::Tablet as u64;
+        Device {
+            id,
+            software,
+            lag,
+            rollback: org.rollback.filter(|_| rolls_back).map(|(from, until)| (from.plus(stage), until)),
+            tls: proxied.then_some(PROXY_TLS),
+            session: Session::new(id),
+        }
+    }
+
     /// The program as it is installed at a time.
     pub(super) fn client(&self, at: Micros) -> Client {
-        self.software.at(at, self.lag)
+        let client = self.software.at(at, self.lag);
+        match self.rollback {
+            Some((from, until)) if (from..until).contains(&at) => client.rolled_back(),
+            _ => client,
+        }
     }
 
     /// Makes sure that the device is signed in; true if it had to sign in anew.
@@ -241,7 +337,12 @@ impl Session {
     }
 }
 
-/// Session number `sign_ins` of a slot; slots are four to a person, of which devices take the first two.
+/// The slot of a person's number `slot`, for sessions and devices.
+pub(super) fn slot(person: usize, slot: u64) -> u64 {
+    person as u64 * SLOTS + slot
+}
+
+/// Session number `sign_ins` of a slot.
 pub(super) fn session_id(slot: u64, sign_ins: u64) -> u64 {
     100_000_000_000 + slot * 8_192 + sign_ins
 }

@@ -7,6 +7,9 @@ use engine::time::{Micros, Span};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
+use volume::Volume;
+
+mod rules;
 
 /// The four files of a plan.
 struct Files {
@@ -25,13 +28,16 @@ fn files(plan: Plan) -> Files {
     Files { events: text(events), control: text(control), tor: text(tor), labels: text(labels), summary }
 }
 
-const SMALL: Plan = Plan { seed: 3, orgs: 5, users: 40, days: 5 };
+/// Enough people for every scenario to happen in one org or another.
+const SMALL: Plan = Plan { seed: 3, orgs: 5, users: 60, days: 3 };
+/// Long enough for a ramp, of a design studio.
+const LONG: Plan = Plan { seed: 12, orgs: 1, users: 40, days: 20 };
 
 /// A plan's files and its events, made once for all tests.
 type Made = LazyLock<(Files, Vec<Seen>)>;
 
 static SMALL_MADE: Made = LazyLock::new(|| made(SMALL));
-static DEMO_MADE: Made = LazyLock::new(|| made(demo_plan()));
+static LONG_MADE: Made = LazyLock::new(|| made(LONG));
 
 fn made(plan: Plan) -> (Files, Vec<Seen>) {
     let files = files(plan);
@@ -53,8 +59,12 @@ pub(super) struct Seen {
     pub(super) client: Option<(String, String, String)>,
     pub(super) cookie: Option<u64>,
     pub(super) asn: Option<u64>,
-    pub(super) app: bool,
-    pub(super) download: bool,
+    pub(super) ua: String,
+    pub(super) action: String,
+    pub(super) method: String,
+    pub(super) entity: Option<String>,
+    pub(super) app: Option<String>,
+    pub(super) ok: bool,
 }
 
 fn micros(number: &Value) -> u64 {
@@ -137,8 +147,12 @@ fn strict(line: &str, workspaces: &BTreeMap<String, String>) -> Seen {
         client,
         cookie,
         asn: get("asn").as_u64(),
-        app: !get("app").is_null(),
-        download: action == "file_downloaded" && event["details"]["ok"] != false,
+        ua: text(&get("ua")).unwrap(),
+        method: text(&event["details"]["method"]).unwrap_or_default(),
+        entity: event.get("entity").map(|entity| text(&entity[entity["type"].as_str().unwrap()]["id"]).unwrap()),
+        app: text(&get("app")["id"]),
+        ok: event["details"]["ok"] != false,
+        action,
     }
 }
 
@@ -165,7 +179,7 @@ fn the_same_plan_gives_the_same_bytes_and_another_seed_others() {
     // Pinned, so that a machine or release that draws otherwise is noticed.
     let tiny = files(Plan { seed: 1, orgs: 1, users: 3, days: 1 });
     let sum = xxhash_rust::xxh3::xxh3_64(tiny.events.as_bytes());
-    assert_eq!(format!("{sum:016x}"), "968f79212dee77f4");
+    assert_eq!(format!("{sum:016x}"), "b78c36fa56c87122");
 }
 
 #[test]
@@ -174,7 +188,10 @@ fn events_follow_the_contract_in_order_and_in_number() {
     let labels = labels(files);
     assert_eq!(files.summary.events, events.len() as u64);
     assert_eq!(files.summary.labels, labels.len() as u64);
-    assert_eq!((files.summary.users, files.summary.user_days), (200, 4 * 40 * 5 + 40));
+    // A user-day is a day on which the user did something: few do on the weekend in the middle.
+    let active: BTreeSet<_> = events.iter().map(|e| (&e.org, &e.user, e.at / 86_400_000_000)).collect();
+    assert_eq!((files.summary.users, files.summary.user_days), (300, active.len() as u64));
+    assert!((600..900).contains(&files.summary.user_days), "{:?}", files.summary);
     let ids: BTreeSet<_> = events.iter().map(|event| &event.id).collect();
     assert_eq!(ids.len(), events.len(), "ids are unique");
     let late: Vec<_> = labels.iter().filter(|label| label.scenario == "late_flush").collect();
@@ -201,12 +218,12 @@ fn control_records_are_in_order_and_name_known_kinds() {
     let records: Vec<Value> = files.control.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(records.windows(2).all(|pair| pair[0]["date_create"].as_u64() <= pair[1]["date_create"].as_u64()));
     let kinds: BTreeSet<_> = records.iter().map(|record| record["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["allow_list", "settings", "user", "workspace"]);
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["allow_list", "settings", "threat_list", "user", "workspace"]);
     let start = Calendar { days: SMALL.days as u64 }.start().secs();
     let midway = records.iter().filter(|record| record["date_create"].as_u64().unwrap() > start);
     assert_eq!(midway.count(), 2, "the studio and the university change their settings");
     let users = records.iter().filter(|record| record["kind"] == "user").count();
-    assert_eq!(users, 200 - 5, "one guest per org is not in the directory");
+    assert_eq!(users, 300 - 5, "one guest per org is not in the directory");
     let exits = files.tor.lines().filter(|line| !line.starts_with('#'));
     assert!(exits.map(|line| line.parse::<std::net::IpAddr>().unwrap()).collect::<BTreeSet<_>>().len() > 300);
 }
@@ -237,116 +254,15 @@ fn plans_out_of_bounds_are_refused() {
     }
 }
 
-/// What the rules as written would say, over all events at once: (org, user, session, reason, time).
-type Hit = (String, String, Option<String>, Reason, u64);
-
-fn tor_hits(events: &[Seen], world: &World) -> Vec<Hit> {
-    let exits: BTreeSet<_> = world.exits.iter().map(ToString::to_string).collect();
-    let listed = |event: &&Seen| event.ip.as_ref().is_some_and(|ip| exits.contains(ip));
-    events.iter().filter(listed).map(|e| hit(e, Reason::Tor)).collect()
-}
-
-fn hit(event: &Seen, reason: Reason) -> Hit {
-    (event.org.clone(), event.user.clone(), event.session.clone(), reason, event.at)
-}
-
-/// Downloads of 60 minutes in buckets of one, over the least bar.
-fn download_hits(events: &[Seen], world: &World) -> Vec<Hit> {
-    let mut buckets: BTreeMap<(&str, &str), BTreeMap<u64, u64>> = BTreeMap::new();
-    let mut hits = Vec::new();
-    for event in events.iter().filter(|event| event.download && !event.app) {
-        let minutes = buckets.entry((&event.org, &event.user)).or_default();
-        let minute = event.at / 60_000_000;
-        *minutes.entry(minute).or_default() += 1;
-        let count: u64 = minutes.range(minute - 59..=minute).map(|(_, count)| count).sum();
-        let org = world.orgs.iter().find(|org| org.id == event.org).unwrap();
-        if count > org.bar_least() {
-            hits.push(hit(event, Reason::ExcessiveDownloads));
-        }
-    }
-    hits
-}
-
-/// Two holders of one session, or a client that changes without an upgrade.
-fn fingerprint_hits(events: &[Seen]) -> Vec<Hit> {
-    struct Holder<'a> {
-        last: &'a Seen,
-        /// Stamps by when they were first seen.
-        stamps: BTreeMap<u64, u64>,
-        owner: &'a Seen,
-    }
-    let mut sessions: BTreeMap<(&str, &str), Holder<'_>> = BTreeMap::new();
-    let mut hits = Vec::new();
-    for event in events.iter().filter(|event| event.tls.is_some()) {
-        let (Some(session), Some(cookie)) = (&event.session, event.cookie) else { continue };
-        let held = sessions.entry((&event.org, session)).or_insert(Holder {
-            last: event,
-            stamps: BTreeMap::new(),
-            owner: event,
-        });
-        let newer = held.stamps.range(cookie + 1..).map(|(_, seen)| *seen).min();
-        let stale = newer.is_some_and(|seen| event.at - seen > 120_000_000);
-        let owner = (&held.owner.tls, &held.owner.device, held.owner.asn);
-        let (name, os, version) = event.client.as_ref().unwrap();
-        let (last_name, last_os, last_version) = held.last.client.as_ref().unwrap();
-        let upgrade = name == last_name && event.device == held.last.device && version != last_version;
-        let changed = event.tls != held.last.tls || event.device != held.last.device || os != last_os;
-        if (stale && owner != (&event.tls, &event.device, event.asn)) || (changed && !upgrade) {
-            hits.push(hit(event, Reason::SessionFingerprint));
-        }
-        if newer.is_none() {
-            held.stamps.entry(cookie).or_insert(event.at);
-            held.owner = event;
-        }
-        held.last = event;
-    }
-    hits
-}
-
-fn matches(label: &Label, hit: &Hit) -> bool {
-    let (org, user, session, reason, at) = hit;
-    let named = [&label.reasons, &label.also, &label.tolerated].iter().any(|list| list.contains(reason));
-    let wanted = label.kind == Kind::Attack || label.chain || label.tolerated.contains(reason);
-    let session = label.session_id.is_none() || label.session_id == *session;
-    let user = label.user == "*" || label.user == *user;
-    named && wanted && session && user && label.org == *org && (label.start..=label.end).contains(&Micros(*at))
-}
-
-/// The rules as written see each attack, from where its label says, and nothing else.
-#[test]
-fn the_rules_see_the_attacks_and_nothing_else() {
-    rules_agree_with_labels(demo_plan(), &DEMO_MADE);
-    for seed in [11, 12] {
-        let plan = Plan { seed, orgs: 5, users: 24, days: 8 };
-        rules_agree_with_labels(plan, &made(plan));
-    }
-}
-
-fn rules_agree_with_labels(plan: Plan, (files, events): &(Files, Vec<Seen>)) {
-    let (world, labels) = (World::new(plan), labels(files));
-    let mut events = events.clone();
-    events.sort_by_key(|event| event.at);
-    let hits = [tor_hits(&events, &world), download_hits(&events, &world), fingerprint_hits(&events)].concat();
-    for hit in &hits {
-        let at = (hit.4 - world.calendar.start().0) as f64 / 3.6e9;
-        assert!(labels.iter().any(|l| matches(l, hit)), "{plan:?}: honest life raises {hit:?}, {at:.2} h in");
-    }
-    for label in labels.iter().filter(|label| label.kind == Kind::Attack || label.chain) {
-        let first = hits.iter().filter(|hit| hit.3 == label.reasons[0] && matches(label, hit)).map(|hit| hit.4).min();
-        let lag = first.expect(&label.scenario).abs_diff(label.first_detectable.0);
-        // The person's own downloads before a burst count too.
-        let slack = if label.reasons == [Reason::ExcessiveDownloads] { 600 } else { 60 };
-        assert!(lag <= slack * 1_000_000, "{plan:?}: {} is {lag} µs off", label.scenario);
-    }
-}
-
 #[test]
 fn the_demo_has_every_scenario_on_its_last_day() {
-    let (files, calendar) = (&DEMO_MADE.0, Calendar { days: 7 });
-    assert!((100_000..200_000).contains(&files.summary.events), "{:?}", files.summary);
-    let labels = labels(files);
+    let (files, calendar) = (files(demo_plan()), Calendar { days: 7 });
+    assert!((200_000..300_000).contains(&files.summary.events), "{:?}", files.summary);
+    let labels = labels(&files);
     let planted: BTreeSet<_> = labels.iter().map(|label| label.scenario.as_str()).collect();
-    scenario::names().iter().for_each(|name| assert!(planted.contains(name), "{name} is not in the demo"));
+    scenario::names(&World::new(demo_plan()).orgs)
+        .iter()
+        .for_each(|name| assert!(planted.contains(name), "{name} is not in the demo"));
     let attacks: Vec<_> = labels.iter().filter(|label| label.kind == Kind::Attack).collect();
     assert!(attacks.iter().all(|label| label.start >= calendar.day(6)));
     // The blast-radius limit is 10 users an hour; what has to be answered stays well under it.
@@ -363,28 +279,28 @@ fn the_demo_has_every_scenario_on_its_last_day() {
 /// The habit that the bars are computed from is what a quantile over user-days finds.
 #[test]
 fn the_high_quantile_of_an_org_is_what_its_archivists_download() {
-    let world = World::new(demo_plan());
-    let mut hours: BTreeMap<(String, String, u64), u64> = BTreeMap::new();
-    let last_day = world.calendar.day(6).0;
-    for event in DEMO_MADE.1.iter().filter(|e| e.download && !e.app && e.at < last_day) {
-        *hours.entry((event.org.clone(), event.user.clone(), event.at / 3_600_000_000)).or_default() += 1;
+    let world = World::new(LONG);
+    let first_attack = world.calendar.day(7).0;
+    let mut hours: BTreeMap<(&str, u64), u64> = BTreeMap::new();
+    let downloaded = |e: &Seen| e.action == "file_downloaded" && e.ok && e.app.is_none();
+    for event in LONG_MADE.1.iter().filter(|e| downloaded(e) && e.at < first_attack) {
+        *hours.entry((&event.user, event.at / 3_600_000_000)).or_default() += 1;
     }
-    let mut days: BTreeMap<(&str, &str, u64), u64> = BTreeMap::new();
-    for ((org, user, hour), count) in &hours {
-        let most = days.entry((org, user, hour / 24)).or_default();
+    let mut days: BTreeMap<(&str, u64), u64> = BTreeMap::new();
+    for ((user, hour), count) in &hours {
+        let most = days.entry((user, hour / 24)).or_default();
         *most = (*most).max(*count);
     }
-    for org in &world.orgs[..2] {
-        let mut most: Vec<_> = days.iter().filter(|((id, ..), _)| *id == org.id).map(|(_, count)| *count).collect();
-        most.sort_unstable();
-        let q99 = most[most.len() * 99 / 100];
-        assert!((org.high * 8 / 10..=org.high).contains(&q99), "{}: {q99} of {}", org.name, org.high);
-    }
+    let mut most: Vec<_> = days.into_values().collect();
+    most.sort_unstable();
+    let (q99, high) = (most[most.len() * 99 / 100], world.orgs[0].high(Volume::Downloads));
+    assert!((high * 8 / 10..=high).contains(&q99), "{q99} of {high}");
 }
 
 #[test]
 fn what_is_expected_follows_the_settings_of_the_time() {
-    let labels = labels(&DEMO_MADE.0);
+    // Large enough for every org to have every scenario.
+    let labels = labels(&files(Plan { users: 130, days: 4, ..demo_plan() }));
     let of = |org: &str, scenario: &str| {
         let label = labels.iter().find(|label| label.org == org && label.scenario == scenario).unwrap();
         (label.expected_decisions.first().unwrap().name(), label.must_respond)

@@ -2,7 +2,7 @@
 
 use super::read::{Activity, Mail, head_of};
 use super::*;
-use operators::evaluate::{ReasonRow, Responses};
+use operators::evaluate::{Anomalies, ReasonRow, Responses};
 use std::path::PathBuf;
 
 const ANOMALY: &str = r#"{"id":"a1","date_create":1767225600,"action":"anomaly",
@@ -59,11 +59,16 @@ fn report() -> Report {
         false_per_10k: None,
         delay_p50_s: Some(1.5),
         delay_p99_s: None,
+        owed: 0,
+        given: 0,
+        wrongful: 0,
     };
     Report {
         labels: 9,
         anomalies: 5,
         user_days: Some(100),
+        answerable: Anomalies::default(),
+        log_only: Anomalies::default(),
         reasons: vec![row],
         responses: Responses {
             owed: 5,
@@ -74,6 +79,7 @@ fn report() -> Report {
             ..Responses::default()
         },
         decisions: None,
+        thresholds: Vec::new(),
         findings: Vec::new(),
         findings_dropped: 0,
     }

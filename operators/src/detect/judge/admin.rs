@@ -2,7 +2,11 @@
 
 use super::super::client::Print;
 use super::super::few::Count;
+<<<<<<< HEAD
 use super::super::known::Asker;
+=======
+use super::super::marks::KnownMarks;
+>>>>>>> sampling
 use super::super::record::Standing;
 use super::super::signal::Signal;
 use super::super::state::UserState;
@@ -20,8 +24,8 @@ impl Judge<'_> {
     pub(super) fn admin_action(&mut self) -> Option<Signal> {
         let kind = self.admin_kind()?;
         let from = Origin {
-            strange_network: self.is_strange(|kind| kind == MarkKind::Network),
-            strange_client: self.is_strange(|kind| kind != MarkKind::Network),
+            strange_network: self.is_strange(|kind| kind == MarkKind::Network, KnownMarks::had),
+            strange_client: self.is_strange(|kind| kind != MarkKind::Network, KnownMarks::knows),
         };
         let counted = Count {
             time: self.event.time,
@@ -57,10 +61,11 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether the event has marks of such kinds and the user is known by none of them.
-    fn is_strange(&self, of: impl Fn(MarkKind) -> bool) -> bool {
+    /// Whether the event has marks of such kinds and none of them is one that the user has.
+    fn is_strange(&self, of: fn(MarkKind) -> bool, has: fn(&KnownMarks, MarkKind, Print, u16) -> bool) -> bool {
         let today = super::day(self.event.time);
         let mut marks = self.marks().filter(|(kind, _)| of(*kind)).peekable();
+<<<<<<< HEAD
         marks.peek().is_some() && !marks.any(|(kind, print)| self.state.marks.to(ASKER).knows(kind, print, today))
     }
 
@@ -73,5 +78,8 @@ impl Judge<'_> {
             && self.state.marks.to(ASKER).knows_any(MarkKind::Network, today)
             && (cloud() || self.is_strange(|kind| kind != MarkKind::Network))
             && !self.is_trusted()
+=======
+        marks.peek().is_some() && !marks.any(|(kind, print)| has(&self.state.marks, kind, print, today))
+>>>>>>> sampling
     }
 }

@@ -46,7 +46,8 @@ impl Judge<'_> {
         if unexpected_scraping::is_of_tools(event.action) {
             // The table's word first: it names the tool, where the measured client may only name its language.
             let by_table = is_tool.then_some(By::Tls);
-            signals.extend(by_table.or(script).map(Signal::ScrapingTool));
+            let tool = by_table.or(script).filter(|_| spoofed.is_some() || alone.is_some());
+            signals.extend(tool.map(Signal::ScrapingTool));
         }
     }
 

@@ -8,8 +8,9 @@ use super::super::state::UserState;
 use super::super::volume::{Count, Moved, RULES, Rule, Teaches, origin};
 use super::Judge;
 use crate::baseline::{Class, Metric, Move, Subject, quarter};
-use crate::limits::{PRIOR_SAMPLES, USER_NEW};
+use crate::limits::{PRIOR_SAMPLES, USER_NEW, WINDOW_MINUTES};
 use crate::model::event::KeyKind;
+use engine::time::Span;
 
 impl Judge<'_> {
     /// Counts the event for every volume rule that it concerns.
@@ -47,11 +48,14 @@ impl Judge<'_> {
         volume.check(rule, &counted, has_case, bar)
     }
 
-    /// The org's bar at the hours of the event, before the user's own habit.
+    /// The org's bar before the user's own habit: that of the hours in which the event's window begins, or of those in
+    /// which it ends, whichever is higher.
     fn bar(&self, rule: &Rule) -> Bar {
-        let hours = Class::of_quarter(quarter(self.event.time));
+        let end = self.event.time;
+        let begin = end.minus(Span::from_mins(u64::from(WINDOW_MINUTES) - 1));
         let of = |class| self.org().and_then(|org| org.taught(Subject { metric: rule.metric, class }));
-        match of(hours).or_else(|| of(Class::ALL_HOURS)) {
+        let at = |time| of(Class::of_quarter(quarter(time))).or_else(|| of(Class::ALL_HOURS));
+        match [at(end), at(begin)].into_iter().flatten().max_by_key(|taught| taught.value) {
             Some(taught) => {
                 let source = BarSource::Org(taught.subject.class);
                 Bar { value: taught.value, source, samples: taught.samples }

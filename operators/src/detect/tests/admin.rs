@@ -182,7 +182,7 @@ fn oracle(acts: &[Act]) -> Vec<String> {
             let around = |step: u64| days(&|other| hour(other) == (hour(act) + step) % 24) >= 3;
             let clues = [
                 ![23, 0, 1].into_iter().any(around),
-                days(&|other| other.asn == act.asn) < 3,
+                days(&|other| other.asn == act.asn) < 1,
                 days(&|other| other.tls == act.tls) < 3,
                 kinds.len() >= 5,
             ];

@@ -186,7 +186,7 @@ impl World {
         let mut world = World {
             settings: DetectSettings {
                 respond_to_imported: false,
-                volumes: VolumeRules::new(|_| VolumeRule::new(10, 1.0, 10)),
+                volumes: VolumeRules::new(|_| VolumeRule::new(10, 1.0, 10, 1)),
                 agents: UserAgentParser::shipped(),
                 edit: None,
             },
@@ -204,7 +204,7 @@ impl World {
     /// As [`World::new`], with bars that no count of a test reaches.
     fn without_volumes() -> Self {
         let mut world = World::new();
-        world.settings.volumes = VolumeRules::new(|_| VolumeRule::new(1_000_000, 1.0, 1_000_000));
+        world.settings.volumes = VolumeRules::new(|_| VolumeRule::new(1_000_000, 1.0, 1_000_000, 1));
         world
     }
 

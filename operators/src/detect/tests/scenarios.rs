@@ -422,6 +422,14 @@ fn a_fingerprint_that_an_update_changed_is_known_as_the_one_before_was() {
     assert!(!knows_tls(updated(3).session("s2")), "no update that the session shows");
     assert!(!knows_tls(updated(3).ip(TOR)), "nothing is learned there");
     assert!(!knows_tls(Act { client: CHROME, ..updated(3) }), "another client of the same version");
+    // Between two sessions it is the device that shows it.
+    let known = |device| {
+        let mut world = World::new();
+        world.run((0..3).map(|n| Act { device: Some("d1"), ..day(n) }));
+        world.apply(&Act { device: Some(device), ip: TOR, ..updated(3).session("s2") });
+        world.anomalies()[0].marks[0].known
+    };
+    assert_eq!(["d1", "d2"].map(known), [true, false]);
 }
 
 #[test]

@@ -46,7 +46,10 @@ fn each_rule_counts_its_own_actions() {
 fn what_is_usual_at_these_hours_goes_before_what_is_usual_at_all() {
     let mut world = world(20);
     world.references.threshold(taught(AFTERNOON, 12));
-    world.run((0..13).map(|n| download(n, n)));
+    // The window reaches back into the morning, of which nothing more is known.
+    world.run((0..13).map(|n| download(format!("noon{n}"), n)));
+    assert!(world.raised_ids().is_empty());
+    world.run((0..13).map(|n| download(n, 2 * 3_600 + n)));
     assert_eq!(world.raised_ids(), ["12"]);
     assert_eq!(world.anomalies()[0].evidence[0].threshold_source, "org:weekdays_12_18");
     // A quarter of a day later, the bar of all hours holds.
@@ -72,7 +75,7 @@ fn one_user_raises_the_orgs_quantile_on_a_few_days_of_a_month_only() {
     let mut highest = Vec::new();
     for day in 0..30 {
         // Six in all, never within one hour: the sample is above the quantile, and nothing is raised.
-        world.settings.volumes = VolumeRules::new(|_| VolumeRule::new(1, 2.0, 1));
+        world.settings.volumes = VolumeRules::new(|_| VolumeRule::new(1, 2.0, 1, 1));
         world.references.threshold(taught(Class::ALL_HOURS, 10));
         world.run((0..6).map(|n| download(format!("{day}.{n}"), day * DAY + n)));
         highest.push(world.moves().last().and_then(|(_, to)| *to).expect("a sample"));

@@ -79,12 +79,18 @@ impl Ring {
         })
     }
 
-    /// In how many of the six parts of the window that starts with `start` anything counted that did not come from a
-    /// trusted network.
-    pub fn parts(&self, start: u32) -> u32 {
-        let window = start..start + WINDOW_MINUTES;
-        let within = self.0.iter().filter(|slot| slot.source != TRUSTED && window.contains(&slot.minute));
-        within.fold(0u8, |parts, slot| parts | 1 << ((slot.minute - start) / (WINDOW_MINUTES / 6))).count_ones()
+    /// In how many of the six parts of the window that starts with `start` at least a twelfth of it counted, half of an
+    /// even share. What came from trusted networks does not count.
+    pub fn parts(&self, start: u32) -> usize {
+        let mut parts = [0u64; 6];
+        for slot in self.0.iter().filter(|slot| slot.source != TRUSTED) {
+            let part = slot.minute.checked_sub(start).map(|minute| (minute / (WINDOW_MINUTES / 6)) as usize);
+            if let Some(part) = part.and_then(|part| parts.get_mut(part)) {
+                *part += u64::from(slot.count);
+            }
+        }
+        let all: u64 = parts.iter().sum();
+        parts.into_iter().filter(|part| *part > 0 && part * 12 >= all).count()
     }
 
     /// All counts by minute.

@@ -1,37 +1,44 @@
-//! `excessive_downloads`: bursts over what the org is used to, within an hour of any clock; and everything that is a
-//! lot without being too much here.
+//! `excessive_downloads`: bursts over what the org is used to, within an hour of any clock; a ramp over days; and
+//! everything that is a lot without being too much here.
 
 use super::super::act::Verb;
 use super::super::calendar::Local;
-use super::super::client::CHROME_WINDOWS;
 use super::super::label::{Difficulty, Label};
-use super::super::life::EXPORT_HOUR;
-use super::super::network;
 use super::super::org::Style;
 use super::super::person::{Kind, Role};
-use super::{STRANGER, Scenario, Stage, When, origin, program};
+use super::super::volume::Volume;
+use super::volumes::{OF_DOWNLOADS, attack, burst};
+use super::{Scenario, Stage, When, scene, times, whole_org};
 use crate::model::decision::Outcome;
 use crate::model::reason::Reason;
-use engine::time::{Micros, Span};
-
-const fn scene(name: &'static str, note: &'static str, play: fn(&mut Stage<'_>) -> Label) -> Scenario {
-    Scenario { name, note, role: Some(Role::Member), fits: |_| true, when: When::Work(5), play }
-}
+use engine::time::Span;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    scene("downloads_thief", "A thief with a stolen password downloads ten times what the rule should see.", thief),
+    scene(
+        "downloads_thief",
+        "A thief with a stolen password downloads ten times what the rule should see.",
+        OF_DOWNLOADS[0],
+    ),
     scene(
         "downloads_leaver",
         "Someone about to leave downloads three to five times the org's high quantile from the own desktop.",
-        leaver,
+        OF_DOWNLOADS[1],
     ),
     scene(
         "downloads_across_the_hour",
         "A burst a quarter over what the rule should see, half before and half after the full hour.",
-        across_the_hour,
+        OF_DOWNLOADS[2],
     ),
+    Scenario {
+        when: When::Ramp,
+        ..scene(
+            "downloads_ramp",
+            "Someone downloads a little more every day, so that habit and org get used to it.",
+            slow_ramp,
+        )
+    },
     scene("downloads_failed", "A broken sync client tries again and again; every download fails.", failed),
-    scene("downloads_busy", "A busy hour that stays well under what is too much here.", busy),
+    scene("downloads_busy", "A busy hour that stays well under what is too much here.", OF_DOWNLOADS[3]),
     Scenario {
         role: Some(Role::Archivist),
         when: When::Hour(|person| person.burst_hour()),
@@ -39,8 +46,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         role: Some(Role::Exporter),
-        when: When::Hour(|_| EXPORT_HOUR),
-        ..scene("downloads_export_app", "An app exports files on the user's behalf, as every night.", export_app)
+        when: When::FirstDay,
+        ..scene("downloads_export_app", "An app exports files on the user's behalf, every night.", export_app)
     },
     Scenario {
         role: None,
@@ -50,85 +57,22 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         role: None,
-        fits: |org| org.high > 100,
+        fits: |org| org.style == Style::Studio || org.style == Style::CallCentre,
         when: When::FirstDay,
-        ..scene("downloads_cold_start", "Nothing is known of the org yet, and it downloads a lot.", cold_start)
+        ..scene(
+            "downloads_cold_start",
+            "Nothing is known of the org yet, and people download or search a lot.",
+            cold_start,
+        )
     },
 ];
 
-/// The times of `count` downloads from `begin` on, evenly over `minutes`.
-fn times(begin: Micros, count: u64, minutes: u64) -> impl Iterator<Item = Micros> {
-    (0..count).map(move |i| begin.plus(Span::from_millis(i * minutes * 60_000 / count)))
-}
-
-/// So many downloads from the own desktop; returns the time of the one that is too many.
-fn burst(stage: &mut Stage<'_>, begin: Micros, count: u64, minutes: u64) -> Micros {
-    stage.take(3);
-    let place = stage.place();
-    for at in times(begin, count, minutes) {
-        let file = stage.dice.below(9_000);
-        stage.own(Kind::Desktop, at, place, Verb::Download { file, ok: true });
-    }
-    too_many(stage, begin, count, minutes)
-}
-
-/// When a burst goes over the least that the rule may call too many.
-fn too_many(stage: &Stage<'_>, begin: Micros, count: u64, minutes: u64) -> Micros {
-    let bar = stage.org().bar_least() as usize;
-    times(begin, count, minutes).nth(bar).expect("bursts are larger than the bar")
-}
-
-/// An attack that begins before it can be told. The window slides on for an hour after it.
-fn attack(stage: &Stage<'_>, difficulty: Difficulty, begin: Micros, first: Micros) -> Label {
-    let tolerated = vec![Reason::UnexpectedApiCallVolume, Reason::UnexpectedScraping];
-    let end = stage.last().plus(Span::from_mins(61)).min(stage.world.calendar.end());
-    Label { start: begin, end, tolerated, ..stage.attack(Reason::ExcessiveDownloads, difficulty, first) }
-}
-
-fn thief(stage: &mut Stage<'_>) -> Label {
-    let (begin, count) = (stage.minute(35), stage.org().bar_sure() * 10);
-    let (far, session) = (network::elsewhere(&mut stage.dice), stage.stranger_session(1));
-    let thief = origin(far, program(&CHROME_WINDOWS, begin), Some(stage.stranger_device()), session, begin);
-    stage.sends(begin, Verb::Login, thief);
-    for at in times(begin, count, 50) {
-        let file = stage.dice.below(9_000);
-        stage.sends(at, Verb::Download { file, ok: true }, thief);
-    }
-    let first = too_many(stage, begin, count, 50);
-    Label { also: STRANGER.to_vec(), ..attack(stage, Difficulty::Blatant, begin, first) }
-}
-
-fn leaver(stage: &mut Stage<'_>) -> Label {
-    let begin = stage.minute(35);
-    let count = stage.org().bar_sure() * stage.dice.between(150, 250) / 100;
-    let first = burst(stage, begin, count, 45);
-    attack(stage, Difficulty::Moderate, begin, first)
-}
-
-fn across_the_hour(stage: &mut Stage<'_>) -> Label {
-    let begin = stage.minute(32);
-    let count = stage.org().bar_sure() * 5 / 4;
-    let first = burst(stage, begin, count, 56);
-    attack(stage, Difficulty::Stealthy, begin, first)
-}
-
 fn failed(stage: &mut Stage<'_>) -> Label {
     stage.take(2);
-    let (begin, count, place) = (stage.minute(10), stage.org().bar_sure() * 2, stage.place());
+    let (begin, count, place) = (stage.minute(10), stage.org().bar_least(Volume::Downloads) * 2, stage.place());
     for at in times(begin, count, 45) {
         let file = stage.dice.below(9_000);
         stage.own(Kind::Desktop, at, place, Verb::Download { file, ok: false });
-    }
-    stage.benign(Reason::ExcessiveDownloads, begin)
-}
-
-fn busy(stage: &mut Stage<'_>) -> Label {
-    stage.take(2);
-    // With what was downloaded in the hour before, still under the bar.
-    let (begin, count, place) = (stage.minute(5), stage.org().bar_least() / 2, stage.place());
-    for at in times(begin, count, 50) {
-        let file = stage.dice.below(9_000);
-        stage.own(Kind::Desktop, at, place, Verb::Download { file, ok: true });
     }
     stage.benign(Reason::ExcessiveDownloads, begin)
 }
@@ -138,9 +82,9 @@ fn by_habit(stage: &mut Stage<'_>) -> Label {
 }
 
 fn export_app(stage: &mut Stage<'_>) -> Label {
-    // The app is judged by itself; nobody's sessions end for it.
+    // The app is judged by itself, every night anew; nobody's sessions end for it.
     Label {
-        end: stage.minute(60),
+        end: stage.world.calendar.end(),
         tolerated: vec![Reason::ExcessiveDownloads],
         expected_decisions: vec![Outcome::AppActor],
         ..stage.benign(Reason::ExcessiveDownloads, stage.minute(0))
@@ -149,14 +93,35 @@ fn export_app(stage: &mut Stage<'_>) -> Label {
 
 fn quarter_end(stage: &mut Stage<'_>) -> Label {
     debug_assert!(Local::of(stage.minute(0), 0).is_workday());
-    whole_org(stage, 1)
+    let label = whole_org(stage, Reason::ExcessiveDownloads, 1);
+    Label { reasons: vec![Reason::ExcessiveDownloads, Reason::UnexpectedApiCallVolume], ..label }
 }
 
 fn cold_start(stage: &mut Stage<'_>) -> Label {
-    Label { tolerated: vec![Reason::ExcessiveDownloads], ..whole_org(stage, 3) }
+    let label = whole_org(stage, Reason::ExcessiveDownloads, 5);
+    Label { reasons: vec![Reason::ExcessiveDownloads, Reason::SearchVolume], ..label }
 }
 
-fn whole_org(stage: &Stage<'_>, days: u64) -> Label {
-    let end = stage.minute(days * 24 * 60).min(stage.world.calendar.end());
-    Label { user: "*".to_owned(), end, ..stage.benign(Reason::ExcessiveDownloads, stage.minute(0)) }
+/// What is downloaded in the busiest hour of each working day, in hundredths of what is surely too much. From one day
+/// to the next it grows no faster than a user's own habit may follow; the last is over what any habit allows.
+const RAMP: [(u64, u64); 7] = [(0, 30), (1, 42), (4, 59), (5, 83), (6, 117), (7, 165), (8, 240)];
+
+fn slow_ramp(stage: &mut Stage<'_>) -> Label {
+    stage.take(8 * 24 + 10);
+    let (place, begin) = (stage.place(), stage.minute(0));
+    let mut first = None;
+    for (day, percent) in RAMP {
+        let from = day * 24 * 60;
+        stage.works((from, from + 50), 240, place);
+        let start = stage.minute(from + 60);
+        let much = (start, stage.org().bar_sure(Volume::Downloads, begin) * percent / 100, 50);
+        burst(stage, Volume::Downloads, much);
+        let bar = stage.org().bar_least(Volume::Downloads).max(stage.org().bar_sure(Volume::Downloads, begin));
+        first = first.or_else(|| times(much.0, much.1, much.2).nth(bar as usize));
+    }
+    let first = first.expect("the ramp goes over the bar");
+    let label = attack(stage, Volume::Downloads, Difficulty::Stealthy, begin, first);
+    // Found within three days, or not at all; each of them may be answered.
+    let max_responses = label.max_responses.map(|most| most * 3);
+    Label { end: first.plus(Span::from_days(3)), max_responses, ..label }
 }

@@ -1,27 +1,41 @@
 //! What is planted, one file per family of reasons. Adding a family is adding a file and a row in [`FAMILIES`]. Owned
 //! here: who plays in what and when ([`cast`]), and the stage that a scenario writes its events and its label on.
 
+mod agents;
 mod excessive_downloads;
+mod networks;
+mod scraping;
 mod session_fingerprint;
+mod small;
 mod tor;
+mod volumes;
 
 use super::World;
 use super::act::{Act, Origin, Verb};
 use super::calendar::Local;
-use super::client::{Client, Software};
+use super::client::{CHROME_MAC, CHROME_WINDOWS, Client, SLACK_MAC, SLACK_WINDOWS, Software};
 use super::dice::{Dice, Topic};
 use super::label::{Difficulty, Kind, Label};
 use super::life::{self, Places, at_precision};
 use super::network::{self, Address};
-use super::org::Org;
-use super::person::{self, Person, Role, session_id};
+use super::org::{Org, Style};
+use super::person::{self, Person, Role, STRANGER, session_id, slot};
 use crate::model::decision::Outcome;
 use crate::model::reason::Reason;
 use engine::time::{Micros, Span};
 use std::collections::BTreeMap;
 
 /// Every family of scenarios.
-const FAMILIES: [&[Scenario]; 3] = [tor::SCENARIOS, session_fingerprint::SCENARIOS, excessive_downloads::SCENARIOS];
+const FAMILIES: [&[Scenario]; 8] = [
+    tor::SCENARIOS,
+    session_fingerprint::SCENARIOS,
+    excessive_downloads::SCENARIOS,
+    volumes::SCENARIOS,
+    agents::SCENARIOS,
+    scraping::SCENARIOS,
+    networks::SCENARIOS,
+    small::SCENARIOS,
+];
 
 /// Something to plant.
 pub(super) struct Scenario {
@@ -42,10 +56,16 @@ enum When {
     Work(u64),
     /// On an attack day at this UTC hour.
     Hour(fn(&Person) -> u64),
+    /// On an attack day at night, when nobody in the person's zone works.
+    Night,
+    /// From a Thursday on that is followed by a whole week.
+    Ramp,
     /// At the beginning of the last day.
     LastDay,
     /// At the beginning of the first day.
     FirstDay,
+    /// When the org's desktop app is rolled back.
+    Rollback,
 }
 
 /// A scenario with a person and an hour.
@@ -56,47 +76,57 @@ pub(super) struct Plant {
     person: usize,
 }
 
-/// The names of all scenarios, each once.
+/// The names of all scenarios that a week of these orgs may have, each once.
 #[cfg(test)]
-pub(super) fn names() -> Vec<&'static str> {
-    FAMILIES.iter().flat_map(|family| family.iter().map(|scenario| scenario.name)).collect()
+pub(super) fn names(orgs: &[Org]) -> Vec<&'static str> {
+    let all = FAMILIES.iter().copied().flatten().filter(|scenario| !matches!(scenario.when, When::Ramp));
+    all.filter(|scenario| orgs.iter().any(scenario.fits)).map(|scenario| scenario.name).collect()
 }
 
 /// Chooses who plays in what, when: nobody in two scenarios, and the plants of an org spread over its hours, so that
-/// its blast-radius limit is not what is tested. Ordered by hour.
+/// its blast-radius limit is not what is tested. Where there are more scenarios than people, each org begins with
+/// others. Ordered by hour.
 pub(super) fn cast(world: &World) -> Vec<Plant> {
-    let users = world.people.len() / world.orgs.len();
-    let mut plants = Vec::new();
-    for org in &world.orgs {
-        let mut dice = Dice::of(world.seed, Topic::Cast, org.index as u64, 0);
-        let mut days = world.calendar.attack_days();
-        days.retain(|day| *day >= org.opens_on);
-        let mut free: Vec<_> = (org.index * users..(org.index + 1) * users).collect();
-        dice.shuffle(&mut free);
-        let mut load = BTreeMap::new();
-        let rounds = 1 + users * days.len() / 3_000;
-        for scenario in (0..rounds).flat_map(|_| FAMILIES.iter().copied().flatten()) {
-            let person = match scenario.role {
-                Some(role) => free.iter().position(|n| world.people[*n].role == role).map(|i| free[i]),
-                None => Some(org.index * users),
-            };
-            let whole_org_again = scenario.role.is_none()
-                && plants
-                    .iter()
-                    .any(|p: &Plant| p.scenario.name == scenario.name && world.people[p.person].org == org.index);
-            let Some(person) = person.filter(|_| (scenario.fits)(org) && !whole_org_again) else { continue };
-            if scenario.role.is_some() {
-                free.retain(|n| *n != person);
-            }
-            let hour = hour_for(world, &world.people[person], scenario.when, &days, &mut load, &mut dice);
-            plants.push(Plant { hour, scenario, person });
-        }
-    }
+    let mut plants: Vec<_> = world.orgs.iter().flat_map(|org| cast_org(world, org)).collect();
     plants.sort_by_key(|plant| (plant.hour, plant.person));
     plants
 }
 
-/// The least loaded of a few hours that a scenario may begin in.
+fn cast_org(world: &World, org: &Org) -> Vec<Plant> {
+    let users = world.people.len() / world.orgs.len();
+    let mut dice = Dice::of(world.seed, Topic::Cast, org.index as u64, 0);
+    let mut days = world.calendar.attack_days();
+    days.retain(|day| *day >= org.opens_on);
+    let mut free: Vec<_> = (org.index * users..(org.index + 1) * users).collect();
+    dice.shuffle(&mut free);
+    let mut scenarios: Vec<&'static Scenario> = FAMILIES.iter().copied().flatten().collect();
+    scenarios.retain(|scenario| (scenario.fits)(org));
+    let first = scenarios.len() * [0, 2, 1][org.index % 3] / 4;
+    scenarios.rotate_left(first);
+    // What only such an org has comes first.
+    let others = || world.orgs.iter().filter(|other| other.style != org.style);
+    scenarios.sort_by_key(|scenario| others().any(scenario.fits));
+    let (mut plants, mut load): (Vec<Plant>, _) = (Vec::new(), BTreeMap::new());
+    for round in 0..1 + users * days.len() / 3_000 {
+        for scenario in &scenarios {
+            let person = match scenario.role {
+                Some(role) => free.iter().position(|n| world.people[*n].role == role),
+                None => (round == 0).then_some(usize::MAX),
+            };
+            let Some(place) = person else { continue };
+            let person = free.get(place).copied().unwrap_or(org.index * users);
+            let hour = hour_for(world, &world.people[person], scenario.when, &days, &mut load, &mut dice);
+            let Some(hour) = hour else { continue };
+            if scenario.role.is_some() {
+                free.remove(place);
+            }
+            plants.push(Plant { hour, scenario, person });
+        }
+    }
+    plants
+}
+
+/// The least loaded of a few hours that a scenario may begin in; none if the plan has no such hour.
 fn hour_for(
     world: &World,
     person: &Person,
@@ -104,18 +134,29 @@ fn hour_for(
     days: &[u64],
     load: &mut BTreeMap<u64, u32>,
     dice: &mut Dice,
-) -> u64 {
+) -> Option<u64> {
+    let calendar = world.calendar;
+    let weekday = |day: &u64| Local::of(calendar.day(*day), 0).weekday();
     let hours: Vec<_> = match when {
         When::Work(latest) => {
             (0..12).map(|_| dice.pick(days) * 24 + person.working_hour(dice.between(1, latest))).collect()
         }
         When::Hour(of) => vec![dice.pick(days) * 24 + of(person)],
-        When::LastDay => return (world.calendar.days - 1) * 24,
-        When::FirstDay => return 0,
+        When::Night => (0..4)
+            .map(|_| dice.pick(days) * 24 + (26 - dice.between(0, 2)).saturating_add_signed(-person.zone) % 24)
+            .collect(),
+        When::Ramp => {
+            let thursdays: Vec<_> = days.iter().filter(|day| weekday(day) == 3 && **day + 8 < calendar.days).collect();
+            let day = thursdays.get(dice.below(thursdays.len() as u64) as usize)?;
+            vec![**day * 24 + person.working_hour(1)]
+        }
+        When::LastDay => return Some((calendar.days - 1) * 24),
+        When::FirstDay => return Some(0),
+        When::Rollback => return Some(calendar.hour_of(calendar.rollback().0)),
     };
-    let hour = hours.into_iter().min_by_key(|hour| load.get(hour).copied().unwrap_or(0)).expect("there is one");
+    let hour = hours.into_iter().min_by_key(|hour| load.get(hour).copied().unwrap_or(0))?;
     *load.entry(hour).or_default() += 1;
-    hour
+    Some(hour)
 }
 
 /// Lets a scenario happen: its events in no particular order, and its label without an id.
@@ -152,11 +193,13 @@ struct Loot {
     /// When a newer stamp was first in use.
     since: Micros,
     client: Client,
+    /// The handshake of a proxy that stands before it.
+    tls: Option<&'static str>,
     device: u64,
 }
 
 /// Reasons that traffic of a stranger may rightly give besides its own.
-const STRANGER: [Reason; 7] = [
+const OF_STRANGER: [Reason; 7] = [
     Reason::Asn,
     Reason::IpAddress,
     Reason::SpoofedUserAgent,
@@ -226,11 +269,29 @@ impl Stage<'_> {
 
     /// A stranger's own session number `turn`, signed in with stolen credentials.
     fn stranger_session(&self, turn: u64) -> u64 {
-        session_id(self.person().number as u64 * 4 + 3, turn)
+        session_id(self.stranger_device(), turn)
     }
 
     fn stranger_device(&self) -> u64 {
-        self.person().number as u64 * 4 + 3
+        slot(self.plant.person, STRANGER)
+    }
+
+    /// A stranger, with a program of theirs, in an own session number `turn` since `begin`.
+    fn stranger(&self, address: Address, client: Client, turn: u64, begin: Micros) -> Origin {
+        origin(address, client, Some(self.stranger_device()), self.stranger_session(turn), begin)
+    }
+
+    /// So many things are sent from `begin` on, evenly over `minutes`.
+    fn sends_many(
+        &mut self,
+        (begin, count, minutes): (Micros, u64, u64),
+        origin: Origin,
+        verb: impl Fn(&mut Dice) -> Verb,
+    ) {
+        for at in times(begin, count, minutes) {
+            let verb = verb(&mut self.dice);
+            self.sends(at, verb, origin);
+        }
     }
 
     /// The person works for 18 minutes, during which the stamp rotates, and somebody copies the cookie before that.
@@ -242,7 +303,19 @@ impl Stage<'_> {
         let minute = self.minute(18);
         let device = self.desktop();
         let (session, since) = (device.session.id, device.session.since);
-        Loot { session: session.to_owned(), stamp, since, client: device.client(minute), device: device.id }
+        let (client, tls) = (device.client(minute), device.tls);
+        Loot { session, stamp, since, client, tls, device: device.id }
+    }
+
+    /// A program that the person does not work with.
+    fn foreign(&self) -> &'static Software {
+        let own = self.desktop().software;
+        match (own.os, own.browser) {
+            ("Windows", true) => &SLACK_MAC,
+            ("Windows", false) => &CHROME_MAC,
+            (_, true) => &SLACK_WINDOWS,
+            (_, false) => &CHROME_WINDOWS,
+        }
     }
 
     fn desktop(&self) -> &person::Device {
@@ -313,11 +386,56 @@ impl Stage<'_> {
     }
 }
 
+/// A look-alike that is everybody in the org, for so many days.
+fn whole_org(stage: &Stage<'_>, reason: Reason, days: u64) -> Label {
+    let end = stage.minute(days * 24 * 60).min(stage.world.calendar.end());
+    Label { user: "*".to_owned(), end, ..stage.benign(reason, stage.minute(0)) }
+}
+
+/// `count` times from `begin` on, evenly over `minutes`.
+fn times(begin: Micros, count: u64, minutes: u64) -> impl Iterator<Item = Micros> {
+    (0..count).map(move |i| begin.plus(Span::from_millis(i * minutes * 60_000 / count)))
+}
+
 /// Where a stranger comes from, with a program of theirs, in a session.
 fn origin(address: Address, client: Client, device: Option<u64>, session: u64, cookie: Micros) -> Origin {
     let (address, client, session) = (Some(address), Some(client), Some(session));
-    Origin { address, client, tls: None, device, session, cookie: Some(cookie), app: false }
+    Origin { address, client, claim: None, tls: None, device, session, cookie: Some(cookie), app: None }
 }
+
+impl Loot {
+    /// Who goes on with the session's own client, with a stamp of it.
+    fn same_client(&self, address: Address, stamp: Micros) -> Origin {
+        Origin { tls: self.tls, ..origin(address, self.client, Some(self.device), self.session, stamp) }
+    }
+}
+
+/// A scenario of a member in the person's working hours, in every org.
+const fn scene(name: &'static str, note: &'static str, play: fn(&mut Stage<'_>) -> Label) -> Scenario {
+    Scenario { name, note, role: Some(Role::Member), fits: |_| true, when: When::Work(5), play }
+}
+
+/// Whether people have phones and work at home, too.
+fn is_mobile(org: &Org) -> bool {
+    org.style != Style::CallCentre
+}
+
+/// The same in orgs whose entries say what was measured.
+const fn measured(name: &'static str, note: &'static str, play: fn(&mut Stage<'_>) -> Label) -> Scenario {
+    Scenario { fits: |org| !org.is_plain(), ..scene(name, note, play) }
+}
+
+/// The server itself: no agent, loopback.
+const SERVER: Origin = Origin {
+    address: None,
+    client: None,
+    claim: None,
+    tls: None,
+    device: None,
+    session: None,
+    cookie: None,
+    app: None,
+};
 
 /// A stranger's program as of a time.
 fn program(software: &'static Software, at: Micros) -> Client {

@@ -6,41 +6,36 @@ use super::super::client::{CHROME_WINDOWS, HEADLESS, REWRITTEN_TLS, SLACK_MAC, S
 use super::super::label::{Difficulty, Label};
 use super::super::life;
 use super::super::network;
-use super::super::person::{Kind, Role};
-use super::{Loot, NETWORK, STRANGER, Scenario, Stage, When, origin, program};
+use super::super::person::{Kind, SECOND, slot};
+use super::{Loot, NETWORK, OF_STRANGER, SERVER, Scenario, Stage, When, measured, origin, program};
 use crate::model::reason::Reason;
 use engine::time::{Micros, Span};
 
-const fn scene(name: &'static str, note: &'static str, play: fn(&mut Stage<'_>) -> Label) -> Scenario {
-    let (role, when) = (Some(Role::Member), When::Work(5));
-    Scenario { name, note, role, fits: |org| !org.is_plain(), when, play }
-}
-
 pub(super) const SCENARIOS: &[Scenario] = &[
-    scene(
+    measured(
         "cookie_replay_automation",
         "A copied cookie is replayed from a rented server by an automated browser while the victim goes on.",
         replay_automation,
     ),
-    scene(
+    measured(
         "cookie_replay_same_build",
         "A copied cookie is replayed from far away by the same build on another device.",
         replay_same_build,
     ),
-    scene(
+    measured(
         "cookie_replay_copied_profile",
         "The whole profile was copied: same build, same device id, only network and a stamp just out of grace tell.",
         replay_copied_profile,
     ),
-    scene("client_swap", "The session goes on in another program on another system.", client_swap),
-    scene(
+    measured("client_swap", "The session goes on in another program on another system.", client_swap),
+    measured(
         "tls_swap",
         "Everything claimed stays the same, but the handshake is suddenly that of a rewriting proxy.",
         tls_swap,
     ),
     Scenario {
         when: When::Work(2),
-        ..scene(
+        ..measured(
             "cookie_persisting",
             "Malware on the victim's machine hands on the cookie of every new session.",
             persisting,
@@ -48,24 +43,28 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         when: When::Work(2),
-        ..scene(
+        ..measured(
             "profile_loop",
             "An honest user keeps one profile on two own computers and is signed out for it again and again.",
             profile_loop,
         )
     },
-    scene("parallel_requests", "Requests under way during a rotation carry the older stamp.", parallel_requests),
-    scene(
+    measured("parallel_requests", "Requests under way during a rotation carry the older stamp.", parallel_requests),
+    measured(
         "unacknowledged_rotation",
         "The client never stored a rotated cookie and goes on with the older stamp.",
         unacknowledged_rotation,
     ),
-    scene("app_update", "The app updates itself within a session; version and handshake change.", app_update),
-    scene("wifi_mobile_switch", "A phone on the move changes between Wi-Fi and carrier.", wifi_mobile_switch),
-    scene("vpn_egress", "The VPN is switched on and off within a session.", vpn_egress),
-    scene("office_nat", "Someone comes from home into the office, whose address everybody shares.", office_nat),
-    scene("late_flush", "A producer holds back twenty minutes of honest activity and flushes it at once.", late_flush),
-    scene("server_scan", "The server scans files on the user's behalf: no agent, loopback.", server_scan),
+    measured("app_update", "The app updates itself within a session; version and handshake change.", app_update),
+    measured("wifi_mobile_switch", "A phone on the move changes between Wi-Fi and carrier.", wifi_mobile_switch),
+    measured("vpn_egress", "The VPN is switched on and off within a session.", vpn_egress),
+    measured("office_nat", "Someone comes from home into the office, whose address everybody shares.", office_nat),
+    measured(
+        "late_flush",
+        "A producer holds back twenty minutes of honest activity and flushes it at once.",
+        late_flush,
+    ),
+    measured("server_scan", "The server scans files on the user's behalf: no agent, loopback.", server_scan),
 ];
 
 const HISTORY: Verb = Verb::Call { method: "conversations.history" };
@@ -75,7 +74,7 @@ fn held_twice(stage: &mut Stage<'_>, loot: &Loot, difficulty: Difficulty, first:
     let place = stage.place();
     stage.works((26, until), 120, place);
     let session_id = Some(loot.session.to_string());
-    let also = STRANGER.to_vec();
+    let also = OF_STRANGER.to_vec();
     Label { session_id, also, ..stage.attack(Reason::SessionFingerprint, difficulty, first) }
 }
 
@@ -125,7 +124,7 @@ fn client_swap(stage: &mut Stage<'_>) -> Label {
         let verb = life::verb(&mut stage.dice);
         stage.sends(first.plus(Span::from_secs(i * 40)), verb, thief);
     }
-    let (session_id, also) = (Some(loot.session.to_string()), STRANGER.to_vec());
+    let (session_id, also) = (Some(loot.session.to_string()), OF_STRANGER.to_vec());
     Label { session_id, also, ..stage.attack(Reason::SessionFingerprint, Difficulty::Moderate, first) }
 }
 
@@ -134,12 +133,12 @@ fn tls_swap(stage: &mut Stage<'_>) -> Label {
     let loot = stage.robbed();
     let (first, place) = (stage.minute(22), stage.place());
     let stamp = stage.desktop().session.stamp;
-    let same = origin(place, loot.client, Some(loot.device), loot.session, stamp);
+    let same = loot.same_client(place, stamp);
     let rewritten = super::Origin { tls: Some(REWRITTEN_TLS), ..same };
     for i in 0..8 {
         stage.sends(first.plus(Span::from_secs(i * 50)), HISTORY, rewritten);
     }
-    let (session_id, also) = (Some(loot.session.to_string()), STRANGER.to_vec());
+    let (session_id, also) = (Some(loot.session.to_string()), OF_STRANGER.to_vec());
     Label { session_id, also, ..stage.attack(Reason::SessionFingerprint, Difficulty::Stealthy, first) }
 }
 
@@ -160,18 +159,20 @@ fn persisting(stage: &mut Stage<'_>) -> Label {
         stage.person_mut().sign_out(last.plus(Span::from_secs(1)));
     }
     let label = stage.attack(Reason::SessionFingerprint, Difficulty::Moderate, stage.minute(16));
-    Label { also: STRANGER.to_vec(), ..stage.chain(label, 10) }
+    Label { also: OF_STRANGER.to_vec(), ..stage.chain(label, 10) }
 }
 
 fn profile_loop(stage: &mut Stage<'_>) -> Label {
     stage.take(4);
     let place = stage.place();
-    let second = Some(stage.person().devices[0].id + 2);
+    let second = Some(slot(stage.person().number, SECOND));
     for turn in 0..8 {
         stage.works((turn * 25 + 1, turn * 25 + 8), 90, place);
         let at = stage.minute(turn * 25 + 9);
         let device = stage.desktop();
+        let tls = device.tls;
         let other = origin(place, device.client(at), second, device.session.id, device.session.stamp);
+        let other = super::Origin { tls, ..other };
         for i in 0..4 {
             stage.sends(at.plus(Span::from_secs(i * 30)), HISTORY, other);
         }
@@ -196,7 +197,7 @@ fn parallel_requests(stage: &mut Stage<'_>) -> Label {
     let loot = stage.robbed();
     for i in 1..=12 {
         let at = loot.since.plus(Span::from_secs(i * 9));
-        let older = origin(place, loot.client, Some(loot.device), loot.session, loot.stamp);
+        let older = loot.same_client(place, loot.stamp);
         stage.sends(at, HISTORY, older);
     }
     stage.works((26, 50), 60, place);
@@ -208,7 +209,7 @@ fn unacknowledged_rotation(stage: &mut Stage<'_>) -> Label {
     let place = stage.place();
     let loot = stage.robbed();
     for i in 0..20 {
-        let older = origin(place, loot.client, Some(loot.device), loot.session, loot.stamp);
+        let older = loot.same_client(place, loot.stamp);
         let verb = life::verb(&mut stage.dice);
         stage.sends(stage.minute(20).plus(Span::from_secs(i * 75)), verb, older);
     }
@@ -286,8 +287,7 @@ fn server_scan(stage: &mut Stage<'_>) -> Label {
     stage.works((2, 50), 90, place);
     for i in 0..30 {
         let session = (i % 2 == 0).then_some(stage.desktop().session.id);
-        let scan =
-            super::Origin { address: None, client: None, tls: None, device: None, session, cookie: None, app: false };
+        let scan = super::Origin { session, ..SERVER };
         let verb = Verb::Download { file: stage.dice.below(9_000), ok: true };
         stage.sends(stage.minute(5).plus(Span::from_secs(i * 60)), verb, scan);
     }

@@ -7,77 +7,58 @@ use super::super::life;
 use super::super::network;
 use super::super::org::Style;
 use super::super::person::{Kind, Role};
-use super::{NETWORK, STRANGER, Scenario, Stage, When, origin, program};
+use super::{NETWORK, OF_STRANGER, Scenario, Stage, When, origin, program, scene};
 use crate::model::reason::Reason;
 use engine::time::Span;
 
 const fn by_user(name: &'static str, note: &'static str, role: Role) -> Scenario {
-    Scenario { name, note, role: Some(role), fits: |_| true, when: When::Work(5), play: own_desktop }
+    Scenario { role: Some(role), ..scene(name, note, own_desktop) }
 }
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario {
-        name: "tor_stolen_cookie",
-        note: "A buyer of stolen cookies replays one through Tor with an automated browser.",
-        role: Some(Role::Member),
-        fits: |_| true,
-        when: When::Work(5),
-        play: stolen_cookie,
-    },
-    Scenario {
-        name: "tor_stolen_password",
-        note: "A thief signs in through Tor Browser with a stolen password.",
-        role: Some(Role::Member),
-        fits: |_| true,
-        when: When::Work(5),
-        play: stolen_password,
-    },
+    scene(
+        "tor_stolen_cookie",
+        "A buyer of stolen cookies replays one through Tor with an automated browser.",
+        stolen_cookie,
+    ),
+    scene("tor_stolen_password", "A thief signs in through Tor Browser with a stolen password.", stolen_password),
     by_user("tor_own_desktop", "A user sends the own desktop through Tor.", Role::Member),
-    Scenario {
-        name: "tor_single_request",
-        note: "One request of an own device goes through Tor, all others do not.",
-        role: Some(Role::Member),
-        fits: |_| true,
-        when: When::Work(5),
-        play: single_request,
-    },
+    scene("tor_single_request", "One request of an own device goes through Tor, all others do not.", single_request),
     by_user("tor_exempt_user", "A user whom some orgs exclude by name works through Tor.", Role::Exempt),
     by_user("tor_exempt_group", "A member of the red team works through Tor.", Role::RedTeam),
     by_user("tor_guest_listed", "A guest, as the directory says, works through Tor.", Role::GuestListed),
     by_user("tor_guest_unlisted", "A guest whom only the events call one works through Tor.", Role::GuestUnlisted),
     by_user("tor_bot", "A bot runs behind Tor.", Role::Bot),
     Scenario {
-        name: "tor_persisting",
-        note: "A thief with a stolen password comes back through Tor every 20 minutes, each time in a new session.",
-        role: Some(Role::Member),
-        fits: |_| true,
         when: When::Work(2),
-        play: persisting,
+        ..scene(
+            "tor_persisting",
+            "A thief with a stolen password comes back through Tor every 20 minutes, each time in a new session.",
+            persisting,
+        )
+    },
+    scene(
+        "tor_many_sessions",
+        "A thief with a stolen password opens thirty sessions in an hour through Tor while the victim works on.",
+        many_sessions,
+    ),
+    Scenario {
+        when: When::Work(2),
+        ..scene(
+            "tor_loop",
+            "An honest user of Tor signs in again after every reset, from the same device.",
+            honest_loop,
+        )
     },
     Scenario {
-        name: "tor_loop",
-        note: "An honest user of Tor signs in again after every reset, from the same device.",
-        role: Some(Role::Member),
-        fits: |_| true,
-        when: When::Work(2),
-        play: honest_loop,
-    },
-    Scenario {
-        name: "tor_trusted_network",
-        note: "The security lab runs an exit of its own; the org trusts the lab's network.",
-        role: Some(Role::Member),
         fits: |org| org.style == Style::Bank,
-        when: When::Work(5),
-        play: trusted_network,
+        ..scene(
+            "tor_trusted_network",
+            "The security lab runs an exit of its own; the org trusts the lab's network.",
+            trusted_network,
+        )
     },
-    Scenario {
-        name: "tor_neighbour",
-        note: "An address in a prefix full of exits that is none itself.",
-        role: Some(Role::Member),
-        fits: |_| true,
-        when: When::Work(5),
-        play: neighbour,
-    },
+    scene("tor_neighbour", "An address in a prefix full of exits that is none itself.", neighbour),
 ];
 
 fn stolen_cookie(stage: &mut Stage<'_>) -> Label {
@@ -92,7 +73,7 @@ fn stolen_cookie(stage: &mut Stage<'_>) -> Label {
         stage.sends(at, Verb::Call { method: "conversations.history" }, thief);
     }
     stage.works((23, 35), 150, place);
-    let also = [&STRANGER[..], &[Reason::SessionFingerprint]].concat();
+    let also = [&OF_STRANGER[..], &[Reason::SessionFingerprint]].concat();
     let session_id = Some(loot.session.to_string());
     Label { session_id, also, ..stage.attack(Reason::Tor, Difficulty::Blatant, first) }
 }
@@ -102,7 +83,7 @@ fn stolen_password(stage: &mut Stage<'_>) -> Label {
     let session = stage.stranger_session(1);
     visit(stage, session, first, 25, 60);
     let session_id = Some(session.to_string());
-    Label { session_id, also: STRANGER.to_vec(), ..stage.attack(Reason::Tor, Difficulty::Moderate, first) }
+    Label { session_id, also: OF_STRANGER.to_vec(), ..stage.attack(Reason::Tor, Difficulty::Moderate, first) }
 }
 
 /// A thief signs in through Tor Browser and looks around.
@@ -142,7 +123,16 @@ fn persisting(stage: &mut Stage<'_>) -> Label {
         visit(stage, session, stage.minute(3 + turn * 20), 6, 35);
     }
     let label = stage.attack(Reason::Tor, Difficulty::Moderate, first);
-    Label { also: STRANGER.to_vec(), ..stage.chain(label, 10) }
+    Label { also: OF_STRANGER.to_vec(), ..stage.chain(label, 10) }
+}
+
+fn many_sessions(stage: &mut Stage<'_>) -> Label {
+    for turn in 0..30 {
+        let session = stage.stranger_session(turn + 1);
+        visit(stage, session, stage.minute(3).plus(Span::from_secs(turn * 110)), 2, 20);
+    }
+    let label = stage.attack(Reason::Tor, Difficulty::Blatant, stage.minute(3));
+    Label { also: OF_STRANGER.to_vec(), ..stage.chain(label, 10) }
 }
 
 fn honest_loop(stage: &mut Stage<'_>) -> Label {
