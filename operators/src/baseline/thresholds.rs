@@ -177,8 +177,7 @@ mod tests {
     #[test]
     fn a_threshold_is_sent_once_an_hour_ahead_and_the_one_in_force_is_kept() {
         let rule = VolumeRule::new(1, 1.0, 0, 1);
-        let mut row = OrgThresholds::default();
-        row.since = Some(Micros::ZERO);
+        let mut row = OrgThresholds { since: Some(Micros::ZERO), ..OrgThresholds::default() };
         let mut learn = |mins: u64, value| {
             let at = Micros::from_secs(mins * 60).plus(LEARNING);
             let quantile = Quantile { at, org: "E1".to_owned(), subject: SUBJECT, value, samples: 1_000_000_000 };

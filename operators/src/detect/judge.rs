@@ -256,18 +256,11 @@ impl Judge<'_> {
         let today = day(self.event.time);
         let client = Client::of(self.event);
         let session = self.session().and_then(|id| self.state.sessions.get(id));
-<<<<<<< HEAD
-        if let Some((from, to)) = session.and_then(|session| session.holders.upgraded(self.event.time)) {
-            let evicted = self.state.marks.inherit(MarkKind::Tls, from, to, today, kept_from);
-            self.count(Total::MarksEvicted, u64::from(evicted));
-        }
-=======
         let upgraded = session.and_then(|session| session.holders.upgraded(self.event.time));
         let UserState { sessions, marks, .. } = &mut *self.state;
         let replaced = upgraded.into_iter().chain(sessions.before_update(client));
-        let evicted = replaced.filter(|from| marks.inherit(MarkKind::Tls, *from, client.tls, today)).count();
+        let evicted = replaced.filter(|from| marks.inherit(MarkKind::Tls, *from, client.tls, today, kept_from)).count();
         self.count(Total::MarksEvicted, evicted as u64);
->>>>>>> sampling
         for (kind, print) in self.marks().chain(self.agent_mark()) {
             let evicted = self.state.marks.learn(kind, print, today, kept_from);
             self.count(Total::MarksEvicted, u64::from(evicted));
@@ -359,17 +352,12 @@ impl Judge<'_> {
         };
         let session = self.session().and_then(|id| self.state.sessions.get(id));
         let today = day(event.time);
-<<<<<<< HEAD
-        let marks = self.state.marks.to(Asker::Decision);
-        let known = |(kind, print)| Mark { kind, known: marks.knows(kind, print, today) };
-=======
-        let client = Client::of(event);
+        let (client, marks) = (Client::of(event), self.state.marks.to(Asker::Decision));
         let known = |(kind, print)| {
             let replaced = self.state.sessions.before_update(client).filter(|_| kind == MarkKind::Tls);
-            let known = iter::once(print).chain(replaced).any(|print| self.state.marks.knows(kind, print, today));
+            let known = iter::once(print).chain(replaced).any(|print| marks.knows(kind, print, today));
             Mark { kind, known }
         };
->>>>>>> sampling
         Anomaly {
             id: Id::of("anomaly", &[org.as_bytes(), kind, user.as_bytes(), event.id()]),
             at: event.at,

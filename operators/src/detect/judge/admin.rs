@@ -2,11 +2,8 @@
 
 use super::super::client::Print;
 use super::super::few::Count;
-<<<<<<< HEAD
 use super::super::known::Asker;
-=======
 use super::super::marks::KnownMarks;
->>>>>>> sampling
 use super::super::record::Standing;
 use super::super::signal::Signal;
 use super::super::state::UserState;
@@ -65,8 +62,8 @@ impl Judge<'_> {
     fn is_strange(&self, of: fn(MarkKind) -> bool, has: fn(&KnownMarks, MarkKind, Print, u16) -> bool) -> bool {
         let today = super::day(self.event.time);
         let mut marks = self.marks().filter(|(kind, _)| of(*kind)).peekable();
-<<<<<<< HEAD
-        marks.peek().is_some() && !marks.any(|(kind, print)| self.state.marks.to(ASKER).knows(kind, print, today))
+        let own = self.state.marks.to(ASKER);
+        marks.peek().is_some() && !marks.any(|(kind, print)| has(own, kind, print, today))
     }
 
     /// Whether nothing vouches for where the event came from: outside trusted networks, one in which a user who is
@@ -74,12 +71,9 @@ impl Judge<'_> {
     pub(super) fn is_foreign(&self) -> bool {
         let today = super::day(self.event.time);
         let cloud = || self.event.asn.is_some_and(|asn| self.references.is_cloud(asn));
-        self.is_strange(|kind| kind == MarkKind::Network)
+        self.is_strange(|kind| kind == MarkKind::Network, KnownMarks::knows)
             && self.state.marks.to(ASKER).knows_any(MarkKind::Network, today)
-            && (cloud() || self.is_strange(|kind| kind != MarkKind::Network))
+            && (cloud() || self.is_strange(|kind| kind != MarkKind::Network, KnownMarks::knows))
             && !self.is_trusted()
-=======
-        marks.peek().is_some() && !marks.any(|(kind, print)| has(&self.state.marks, kind, print, today))
->>>>>>> sampling
     }
 }
