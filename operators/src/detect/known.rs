@@ -25,12 +25,13 @@ pub enum Asker {
 
 impl Asker {
     /// All of them.
-    pub const ALL: [Asker; 6] = [
+    pub const ALL: [Asker; 7] = [
         Asker::Decision,
         Asker::Rule(Reason::IpAddress),
         Asker::Rule(Reason::UserAgent),
         Asker::Rule(Reason::UnexpectedUserAgent),
         Asker::Rule(Reason::UnexpectedClient),
+        Asker::Rule(Reason::UnexpectedScraping),
         Asker::Rule(Reason::UnexpectedAdminAction),
     ];
 

@@ -41,12 +41,13 @@ impl Judge<'_> {
         let spoofed = spoofed_user_agent::check(claim.software, event.measured, is_tool);
         let script = unexpected_client::check(event.measured, is_tool);
         signals.extend(spoofed.map(Signal::SpoofedAgent));
-        let alone = script.filter(|_| !self.knows_client());
+        let alone = script.filter(|_| !self.knows_client(Reason::UnexpectedClient));
         signals.extend(spoofed.or(alone).map(Signal::UnexpectedClient));
         if unexpected_scraping::is_of_tools(event.action) {
             // The table's word first: it names the tool, where the measured client may only name its language.
             let by_table = is_tool.then_some(By::Tls);
-            let tool = by_table.or(script).filter(|_| spoofed.is_some() || alone.is_some());
+            let is_own = spoofed.is_none() && self.knows_client(Reason::UnexpectedScraping);
+            let tool = by_table.or(script).filter(|_| !is_own);
             signals.extend(tool.map(Signal::ScrapingTool));
         }
     }
@@ -85,10 +86,10 @@ impl Judge<'_> {
     }
 
     /// Whether the user is known by the measured client, or where none was measured by the TLS fingerprint.
-    fn knows_client(&self) -> bool {
+    fn knows_client(&self, asker: Reason) -> bool {
         match Print::of(self.event.client) {
-            client if client.is_some() => self.knows(Reason::UnexpectedClient, MarkKind::Client, client),
-            _ => self.knows(Reason::UnexpectedClient, MarkKind::Tls, Print::of(self.event.tls)),
+            client if client.is_some() => self.knows(asker, MarkKind::Client, client),
+            _ => self.knows(asker, MarkKind::Tls, Print::of(self.event.tls)),
         }
     }
 
