@@ -145,7 +145,11 @@ fn open(path: &Path) -> Result<BufReader<File>, Failure> {
 
 /// Text from a file as one line for a terminal, which must not take orders from it.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    // Beside control characters, those that turn the direction of what follows.
+    let orders = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if orders(c) { '?' } else { c }).collect()
 }
 
 /// A count with its digits in groups of three.

@@ -3,10 +3,12 @@
 //! what is in a row (each has a view beside it in `operators`) and how it is shown (`cli`).
 
 mod live;
+mod names;
 pub(crate) mod running;
 mod standing;
 
 pub use live::{Live, live};
+pub use names::name;
 pub use standing::{Source, Standing};
 
 use crate::job::{DECIDE, DECISIONS, DETECT, THRESHOLDS};
@@ -218,8 +220,15 @@ fn thresholds(taught: Option<&OrgThresholds>, user: Option<&UserState>, rules: &
         let untaught = || Bar { value: rules.of(*metric).untaught(), source: BarSource::Prior, samples: 0 };
         let bar = bar.unwrap_or_else(untaught);
         let volume = user.and_then(|user| user.volumes.as_ref()).and_then(|volumes| volumes.get(*metric));
+        let org = bar.value;
         let bar = volume.map_or(bar, |volume| volume.bar(bar));
-        let fields = json!({"value": bar.value, "source": bar.source.name(), "samples": bar.samples});
+        let fields = json!({
+            "value": bar.value,
+            "source": bar.source.name(),
+            "samples": bar.samples,
+            "before_habit": org,
+            "floor": rules.of(*metric).floor(),
+        });
         (metric.name().to_owned(), fields)
     };
     json!({

@@ -2,12 +2,14 @@
 //! stand.
 
 mod job;
-mod tree;
+mod table;
+mod user;
+mod value;
 
 use super::run::load;
 use super::{Failure, plain, print, print_json, snapshots, tell};
 use crate::inspect::running::Running;
-use crate::inspect::{Change, Held, Live, Recorded, User, changes, held, recorded};
+use crate::inspect::{Change, Held, Live, Recorded, User, changes, held, name, recorded};
 use crate::job::volume_rules;
 use crate::run::existing_repository;
 use config::{Flags, Job};
@@ -19,6 +21,9 @@ use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use url::form_urlencoded::Serializer;
+
+/// Most characters of an org's or a user's id on the first line.
+const NAME_CHARS_MAX: usize = 100;
 
 /// Show what a job holds of one user, or where its sources stand
 ///
@@ -150,11 +155,12 @@ impl Looking<'_> {
     }
 
     fn show(&self) -> Result<(), Failure> {
-        let held = match self.live() {
+        let mut held = match self.live() {
             Some(held) => held,
             None => self.held(choose(self.repository, self.args.at.as_deref())?)?,
         };
         let recorded = recorded(&self.args.data_dir, self.user)?;
+        name(&mut held, &recorded);
         let User { org, id: user } = self.user;
         if !held.known && recorded.decisions.is_empty() {
             tell(&format!("nothing is known of user {} in org {}: check both ids", plain(user), plain(org)));
@@ -181,7 +187,7 @@ impl Looking<'_> {
         }
         for Change { path, before, after } in &changes {
             let value =
-                |value: &Option<Value>| value.as_ref().map_or("nothing".to_owned(), |value| tree::leaf(path, value));
+                |value: &Option<Value>| value.as_ref().map_or("nothing".to_owned(), |value| value::leaf(path, value));
             text.push_str(&format!("{}: {} -> {}\n", plain(path), value(before), value(after)));
         }
         print(&text)
@@ -194,18 +200,8 @@ fn text(user: User<'_>, held: &Held, recorded: &Recorded) -> String {
         Some(snapshot) => format!("as snapshot {snapshot} has it: {cut}"),
         None => format!("live: {cut}"),
     };
-    let mut text = format!("user {} of {}, {from}\n", plain(user.id), plain(user.org));
-    let mut section = |name: &str, value: &Value| {
-        text.push_str(&format!("\n{name}\n"));
-        tree::write(&mut text, value, 1);
-    };
-    let nothing = Value::String("nothing".to_owned());
-    section("WHAT DETECTION HOLDS", held.detect.as_ref().unwrap_or(&nothing));
-    section("WHAT COUNTS ARE HELD AGAINST", &held.thresholds);
-    section("WHAT DECISION KNOWS OF THE USER", held.decide.as_ref().unwrap_or(&nothing));
-    section("WHAT THE ORG HAS SET", held.org.as_ref().unwrap_or(&nothing));
-    section("LAST DECISIONS, NEWEST FIRST", &Value::Array(recorded.decisions.clone()));
-    section("THEIR ORDERS", &Value::Array(recorded.orders.clone()));
+    let (id, org) = (table::cut(user.id, NAME_CHARS_MAX), table::cut(user.org, NAME_CHARS_MAX));
+    let mut text = format!("user {id} of {org}, {from}; all times are UTC\n\n{}", user::text_of(held, recorded));
     text.push_str(&format!("\n{} audit entries belong to them; --json shows them\n", recorded.entries.len()));
     text
 }

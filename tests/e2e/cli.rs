@@ -2,7 +2,7 @@
 //! Every command has `--help`; every refusal is exit 2, and names what was given.
 
 use crate::inputs::{Event, START, office_hours};
-use crate::support::{Dice, Ended, Place, aerie};
+use crate::support::{Dice, Ended, Place, aerie, get};
 use std::path::PathBuf;
 
 const COMMANDS: [&str; 6] = ["demo", "run", "snapshots", "check", "generate", "evaluate"];
@@ -103,7 +103,9 @@ fn a_second_run_beside_the_first_is_refused() {
     let lines = office_hours(START, 60, &mut Dice::new(1));
     let config = place.config("data", &[place.write_lines("events", &lines)], "follow = true", "");
     let mut first = config.start();
-    first.address();
+    let address = first.address();
+    // It answers before it has its data directory.
+    first.running_until("it to be ready", || get(address, "/readyz").0 == 200);
     let data = config.data_dir.display().to_string();
     config.start().wait().refused(2, &[&data]);
     first.terminate().done();

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-const PLAN: Plan = Plan { seed: 61, orgs: 3, users: 12, days: 4 };
+const PLAN: Plan = Plan { seed: 61, orgs: 2, users: 16, days: 2 };
 const SNAPSHOT_EVERY: [&str; 2] = ["--snapshot-every", "30ms"];
 
 /// What one undisturbed process makes of the plan, and what it was made from.

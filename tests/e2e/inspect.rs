@@ -91,7 +91,7 @@ fn what_is_held_of_a_user_is_shown_and_compared() {
         (1, &"tor".into(), &"x".into()),
         "{detect}"
     );
-    let bar = json!({"value": 400, "source": "prior", "samples": 0});
+    let bar = json!({"value": 400, "source": "prior", "samples": 0, "before_habit": 400, "floor": 50});
     assert_eq!(shown["thresholds"]["in_force"]["file_downloads_1h"], bar);
     assert_eq!(shown["decide"]["directory"]["email"], "u1@example.com");
     assert_eq!(shown["decide"]["answered_us"], json!([(start + 40) * 1_000_000]));
@@ -101,6 +101,17 @@ fn what_is_held_of_a_user_is_shown_and_compared() {
     assert_eq!(shown["recorded"]["orders"].as_array().map(Vec::len), Some(1));
     let entry = shown["recorded"]["entries"].as_array().expect("entries").iter().find(|e| e["action"] == "anomaly");
     assert_eq!(entry.expect("the anomaly's entry")["details"]["reason"], json!(["tor"]));
+
+    let text = inspect(config, &["--org", "E1", "--user", "U1"]).done().stdout;
+    let row = |first: &str| {
+        let found = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        found.into_iter().find(|words| words.first() == Some(&first)).unwrap_or_default()
+    };
+    let bar = ["3", "0", "100", "prior,", "org", "has", "taught", "nothing", "3", "on"];
+    assert_eq!(row("file_downloads_1h").get(1..11), Some(&bar[..]), "{text}");
+    let anomaly = cases[0]["anomaly_id"].as_str().expect("an id");
+    assert_eq!((row("tor")[1], row("tor").last()), ("1", Some(&anomaly)), "{text}");
+    assert_eq!((row("x").get(5), row("mail").last()), (Some(&EXIT), Some(&"u1@example.com")), "{text}");
 
     let second: Vec<Event> =
         [80, 81].map(|sec| download(start, sec)).into_iter().chain(through_the_exit(start, 120, "U2")).collect();
@@ -198,7 +209,7 @@ fn names_from_outside_give_a_terminal_no_orders() {
     followed.run(&through_the_exit(followed.start, 5, "U1"), 1, |_| {});
     let text = inspect(&followed.config, &["--org", "E1", "--user", "U1"]).done().stdout;
     assert!(text.contains("One ?[31m") && !text.contains('\u{1b}'), "{text:?}");
-    for part in ["WHAT DETECTION HOLDS", "WHAT THE ORG HAS SET", "decision: responded", "source: prior"] {
+    for part in ["OPEN CASES", "WHAT THE ORG HAS SET", "  responded", "prior, org has taught nothing"] {
         assert!(text.contains(part), "{part} in {text}");
     }
 }

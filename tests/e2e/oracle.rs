@@ -145,10 +145,11 @@ fn said(org: &str, user: &str, session: &Value, at: u64, reason: &str, outcome: 
     format!("{org} {user} {session} {} {reason} {outcome}", at - START)
 }
 
-/// The same lines from `decisions.ndjson`.
+/// The same lines from `decisions.ndjson`; those without the reason are other rules' own.
 fn decided(outputs: &Outputs, reason: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    for line in outputs.decisions() {
+    let of_reason = |line: &Value| line["reason"].as_array().is_some_and(|found| found.contains(&json!(reason)));
+    for line in outputs.decisions().into_iter().filter(of_reason) {
         let outcome = line["by_reason"][reason].as_str().unwrap_or("no decision");
         let text = |name: &str| line[name].as_str().unwrap_or_else(|| panic!("no {name}: {line}")).to_owned();
         let at = line["date_create"].as_u64().expect("a time");

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::Path;
 
 const SEED: u64 = 61;
-const PLAN: Plan = Plan { seed: SEED, orgs: 3, users: 12, days: 3 };
+const PLAN: Plan = Plan { seed: SEED, orgs: 3, users: 20, days: 2 };
 
 fn replay(data_dir: &Path, from: &str, more: &[&str]) -> Ended {
     let dir = data_dir.display().to_string();
@@ -135,7 +135,7 @@ fn another_threshold_shows_in_the_decisions_that_it_changes() {
     let place = Place::new();
     let job = job(&place);
     let ids = finished(&job);
-    let settings = "[detect.excessive_downloads]\nfloor = 100000\n";
+    let settings = "[detect.excessive_downloads]\nuntaught = 100000\n";
     let config = place.write("other.toml", settings);
     let config = config.display().to_string();
     let other = sample().whole(&place, "other").with(&["--config", &config]);

@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 const SEEDS: [u64; 2] = [81, 82];
 /// Nine days, since some rules need a week's history; so many users that most scenarios have somebody to play in them.
 const PLAN: [&str; 6] = ["--orgs", "3", "--users", "70", "--days", "9"];
-/// The reasons that have rules.
-const FOUND: [&str; 13] = [
+/// Every reason.
+const FOUND: [&str; 18] = [
     "asn",
     "excessive_downloads",
     "excessive_file_shares",
@@ -19,11 +19,16 @@ const FOUND: [&str; 13] = [
     "potential_spam",
     "search_volume",
     "session_fingerprint",
+    "spoofed_user_agent",
     "tor",
     "unexpected_admin_action",
     "unexpected_api_call_volume",
+    "unexpected_client",
     "unexpected_credential_testing",
     "unexpected_message_deletion",
+    "unexpected_scraping",
+    "unexpected_user_agent",
+    "user_agent",
 ];
 
 fn score(seed: u64) -> Value {

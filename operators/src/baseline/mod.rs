@@ -228,6 +228,11 @@ impl VolumeRule {
         self.untaught.max(self.floor)
     }
 
+    /// What no threshold is under.
+    pub fn floor(&self) -> u64 {
+        self.floor
+    }
+
     /// The quantile that a threshold stands for, were it not for the floor.
     pub fn quantile_of(&self, threshold: u64) -> u64 {
         u64::try_from(u128::from(threshold) * 1_000 / u128::from(self.margin)).unwrap_or(u64::MAX)

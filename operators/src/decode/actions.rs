@@ -33,6 +33,11 @@ impl Catalogue {
     }
 }
 
+/// The names of what only an admin does.
+pub fn administrative() -> impl Iterator<Item = &'static str> {
+    ACTIONS.lines().filter_map(|line| line.strip_suffix(" admin"))
+}
+
 fn method(word: &str) -> Method {
     match word {
         "search" => Method::Search,

@@ -29,6 +29,7 @@ mod agreement;
 #[cfg(test)]
 mod tests;
 
+pub use actions::administrative;
 pub use address::{parse_ip, public_ip};
 pub use rejection::{RAW_BYTES_MAX, RejectReason, Rejection, dead_letter_line, escape, late_line};
 pub use text::{IMPORTED_REASONS_MAX, TEXT_BYTES_MAX, clip, read_text};
@@ -310,7 +311,7 @@ impl Facts {
                 .as_ref()
                 .and_then(|client| said(&client.0.version))
                 .map(|version| hash(version.as_bytes())),
-            client: client.map(|(name, os)| hash_pair(name, os)),
+            client: client.map(|(name, os)| client_hash(name, os)),
             measured: client.map_or_else(Software::default, |(name, os)| Software::named(name, os)),
             device: said(&context.device_id).map(hash_of),
             cookie: context.cookie_ts.map(|stamp| value::time(stamp.get())).transpose().ok()?,
@@ -342,6 +343,11 @@ fn said<'t>(text: &'t Option<Text<'_>>) -> Option<&'t str> {
 
 fn hash_of(text: &str) -> u64 {
     hash(text.as_bytes())
+}
+
+/// The hash of a measured client's name and system.
+pub fn client_hash(name: &str, os: &str) -> u64 {
+    hash_pair(name, os)
 }
 
 /// The hash of two strings: that of their hashes, eight bytes each, little endian.

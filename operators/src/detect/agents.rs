@@ -3,9 +3,10 @@
 //! when it is new to its user, and then never again.
 
 use super::client::Print;
-use super::user_agent_parser::Claim;
+use super::user_agent_parser::{Claim, Version};
 use crate::limits::{AGENT_BYTES_MAX, AGENTS_MAX};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// What most agents are made of. Each piece is stored as one byte, its index; part of the format of a row, so pieces are
 /// only ever added, and never more than 32.
@@ -70,6 +71,22 @@ impl Agents {
     /// What an agent claims; nothing if there is none.
     pub fn claim(&self, print: Print) -> Claim {
         self.0.iter().find(|agent| agent.print == print).map_or(Claim::default(), |agent| agent.claim)
+    }
+
+    /// All of them by print, for people: the text, and what it claims.
+    pub fn view(&self) -> Value {
+        let view = |agent: &Agent| {
+            let family = Claim { version: Version::default(), ..agent.claim };
+            let fields = json!({
+                "text": unpack(&agent.packed),
+                "claims": agent.claim.name(),
+                "family": family.name(),
+                "family_print": agent.claim.family.view(),
+                "is_for_scripts": agent.claim.software.is_automation(),
+            });
+            (format!("{:08x}", agent.print.0), fields)
+        };
+        Value::Object(self.0.iter().map(view).collect())
     }
 
     /// Roughly the bytes on the heap.

@@ -99,7 +99,12 @@ impl Client {
 
 /// The network of an event: its AS number, else the /24 (IPv4) or /48 (IPv6) of a public address.
 pub fn network(event: &Event) -> Print {
-    let hash = match (event.asn, event.ip.filter(|ip| is_public(*ip))) {
+    network_of(event.asn, event.ip)
+}
+
+/// As [`network`], of the two that it looks at.
+pub fn network_of(asn: Option<u32>, ip: Option<IpAddr>) -> Print {
+    let hash = match (asn, ip.filter(|ip| is_public(*ip))) {
         (Some(asn), _) => Some(key::hash(&asn.to_be_bytes())),
         (None, Some(IpAddr::V4(ip))) => Some(key::hash(&ip.octets()[..3])),
         (None, Some(IpAddr::V6(ip))) => Some(key::hash(&ip.octets()[..6])),

@@ -102,7 +102,13 @@ impl Counts {
             let since = now.minus(rule.window).secs();
             let within = few.0.iter().filter(|seen| u64::from(seen.second) > since);
             let newest = few.0.last().map(|seen| u64::from(seen.second) * 1_000_000);
-            Some((rule.metric.to_owned(), json!({"count": distinct(within), "newest_us": newest})))
+            let fields = json!({
+                "count": distinct(within),
+                "threshold": rule.bar,
+                "threshold_source": "fixed",
+                "newest_us": newest,
+            });
+            Some((rule.metric.to_owned(), fields))
         };
         Value::Object(self.0.iter().filter_map(view).collect())
     }

@@ -16,6 +16,7 @@ pub mod ip_address;
 pub mod judge;
 pub mod known;
 pub mod marks;
+pub mod names;
 pub mod potential_spam;
 pub mod prefixes;
 pub mod recent;

@@ -77,6 +77,7 @@ impl UserState {
             "excluded_by_group": exempt.collect::<Vec<_>>(),
             "recent_ids": self.recent.count(),
             "sessions": self.sessions.view(&self.agents),
+            "agents": self.agents.view(),
             "marks": marks,
             "marks_by_rule": marks_by_rule,
             "volumes": self.volumes.as_ref().map_or_else(|| json!({}), |volumes| volumes.view(now)),

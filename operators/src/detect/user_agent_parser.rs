@@ -57,9 +57,29 @@ impl Version {
         self.0 >> 20
     }
 
+    /// The parts, as far as any is not zero, for people; empty if it is not known.
+    pub fn name(self) -> String {
+        let parts = [self.major(), self.0 >> 10 & 0x3ff, self.0 & 0x3ff];
+        let known = parts.iter().rposition(|part| *part > 0).map_or(0, |last| last + 1);
+        parts[..known].iter().map(u32::to_string).collect::<Vec<_>>().join(".")
+    }
+
     /// Whether both are known and this one is the lower.
     pub fn is_below(self, other: Version) -> bool {
         self.0 != 0 && self < other
+    }
+}
+
+impl Claim {
+    /// What it claims, such as `Chrome 131 on Windows`; empty if nothing that is known.
+    pub fn name(&self) -> String {
+        let parts = [self.software.program.name(), &self.version.name()];
+        let program = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+        match (program.is_empty(), self.software.os.name()) {
+            (_, "") => program,
+            (true, os) => os.to_owned(),
+            (false, os) => format!("{program} on {os}"),
+        }
     }
 }
 

@@ -173,6 +173,27 @@ impl Program {
         known(name).or_else(|| known(&name[..versioned?])).unwrap_or_default()
     }
 
+    /// What people call it; empty if it is not known.
+    pub fn name(self) -> &'static str {
+        match self {
+            Program::Unknown => "",
+            Program::SlackDesktop => "Slack Desktop",
+            Program::SlackIos => "Slack iOS",
+            Program::SlackAndroid => "Slack Android",
+            Program::WebView => "an app's browser",
+            Program::Chrome => "Chrome",
+            Program::Edge => "Edge",
+            Program::Chromium => "a Chromium browser",
+            Program::Safari => "Safari",
+            Program::Firefox => "Firefox",
+            Program::Browser => "a browser",
+            Program::Headless => "a headless browser",
+            Program::Runtime => "a language's runtime",
+            Program::Tool => "a tool",
+            Program::Implausible => "an implausible client",
+        }
+    }
+
     /// What kind of program it is.
     pub fn nature(self) -> Nature {
         match self {
@@ -192,6 +213,19 @@ impl Program {
 }
 
 impl Os {
+    /// What people call it; empty if it is not known.
+    pub fn name(self) -> &'static str {
+        match self {
+            Os::Unknown => "",
+            Os::Windows => "Windows",
+            Os::MacOs => "macOS",
+            Os::Ios => "iOS",
+            Os::Android => "Android",
+            Os::Linux => "Linux",
+            Os::ChromeOs => "ChromeOS",
+        }
+    }
+
     /// The system of a name, in letters of any case.
     pub fn named(name: &str) -> Os {
         let names: [(&[&str], Os); 6] = [
