@@ -129,7 +129,8 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
     let (detect_rows, decide_rows, baseline_rows) = (memory(70), memory(20), memory(5));
 
     let Read { records: events, asides } = flow.sources(decoder(parts))?;
-    let control = flow.scheduled(parts.control.iter().map(|record| (record.at, record.clone())).collect());
+    let known = parts.control.iter().map(|record| (record.at, record.clone())).collect();
+    let control = flow.scheduled(known, None);
     let policy = policy::policy(control);
     let (taught_loop, taught) = flow.feedback(THRESHOLD_DELAY);
 
