@@ -50,6 +50,18 @@ pub struct ListChange {
     pub is_set: bool,
 }
 
+impl ListChange {
+    /// What a control record changes, if it is a list.
+    pub fn of(record: &ControlRecord) -> Option<Self> {
+        match &record.value {
+            ControlValue::ThreatList(list) => {
+                Some(ListChange { list: record.key.clone(), at: record.at, is_set: list.is_some() })
+            }
+            _ => None,
+        }
+    }
+}
+
 struct InputFile {
     identity: FileIdentity,
     /// Where it lies: the identity's path, but for a file that has moved since.
@@ -136,15 +148,16 @@ impl Input {
         }
     }
 
+    /// The input with what came in while the job ran.
+    pub fn with(mut self, kept: Vec<ControlRecord>) -> Self {
+        self.control.extend(kept);
+        self.control = in_force(self.control);
+        self
+    }
+
     /// When which threat list is replaced, in order.
     pub fn lists(&self) -> Vec<ListChange> {
-        let change = |record: &ControlRecord| match &record.value {
-            ControlValue::ThreatList(list) => {
-                Some(ListChange { list: record.key.clone(), at: record.at, is_set: list.is_some() })
-            }
-            _ => None,
-        };
-        self.control.iter().filter_map(change).collect()
+        self.control.iter().filter_map(ListChange::of).collect()
     }
 
     /// Names of the partitions: absolute paths.

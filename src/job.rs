@@ -9,6 +9,7 @@ use engine::error::Error;
 use engine::flow::{Flow, Read, Stream};
 use engine::keyed::operator::Input;
 use engine::ledger::{Issued, Ledger};
+use engine::source::scheduled::Inbox;
 use engine::state::memory::MemoryStores;
 use engine::state::rocks::RocksStores;
 use engine::time::{Micros, Span};
@@ -61,6 +62,8 @@ pub struct Parts {
     pub sources: Vec<(Option<String>, Option<BTreeSet<String>>)>,
     /// Control records in order of time, whole milliseconds.
     pub control: Vec<ControlRecord>,
+    /// Where control records come in while the job runs.
+    pub inbox: Inbox<ControlRecord>,
     /// Databases that say of an address what its event does not.
     pub networks: Arc<Networks>,
     /// How detection is set.
@@ -108,6 +111,7 @@ pub(crate) fn parts(
         names: input.names(),
         sources: input.orgs(),
         control: input.control.clone(),
+        inbox: None,
         networks: input.networks.clone(),
         detection: DetectSettings {
             respond_to_imported: job.imported_anomalies == ImportedAnomalies::Respond,
@@ -129,7 +133,8 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
     let (detect_rows, decide_rows, baseline_rows) = (memory(70), memory(20), memory(5));
 
     let Read { records: events, asides } = flow.sources(decoder(parts))?;
-    let control = flow.scheduled(parts.control.iter().map(|record| (record.at, record.clone())).collect());
+    let known = parts.control.iter().map(|record| (record.at, record.clone())).collect();
+    let control = flow.scheduled(known, parts.inbox.clone());
     let policy = policy::policy(control);
     let (taught_loop, taught) = flow.feedback(THRESHOLD_DELAY);
 

@@ -5,6 +5,7 @@ pub mod execute;
 pub mod input;
 pub mod inspect;
 pub mod job;
+pub mod lists;
 pub mod member;
 pub mod progress;
 pub mod replay;

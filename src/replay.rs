@@ -11,6 +11,7 @@ pub use difference::{Difference, Field, Kind};
 
 use crate::input::{Input, Moved};
 use crate::job::{FENCE, Parts, assemble, open_in, parts};
+use crate::lists::kept;
 use crate::run::{Phase, SNAPSHOTS, STATE, Watch};
 use connectors::file::Fence;
 use connectors::sqlite::SqliteStore;
@@ -122,7 +123,7 @@ fn derive(
     scratch: &Path,
     watch: &Watch,
 ) -> Result<Replayed, Error> {
-    let input = Input::recorded(&manifest.fingerprint, moved)?;
+    let input = Input::recorded(&manifest.fingerprint, moved)?.with(kept(&record.ledger)?);
     watch.input_bytes.store(input.bytes(), Ordering::Relaxed);
     let path = scratch.join(LEDGER);
     let mut journal = MemoryJournal::default();

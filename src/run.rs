@@ -7,6 +7,7 @@ use crate::execute::{Executor, Signal};
 use crate::input::{Input, ListChange};
 use crate::inspect::running::Note;
 use crate::job::{DECIDE, DETECT, FENCE, WRITER, assemble, open_in, parts, volume_rules};
+use crate::lists::{self, Fetches, Fetching};
 use crate::member::{self, Member};
 use connectors::file::Fence;
 use connectors::sqlite::SqliteStore;
@@ -73,8 +74,10 @@ pub struct Watch {
     pub job: Arc<OnceLock<Identity>>,
     /// Where it serves HTTP, if it does.
     pub http: Arc<OnceLock<SocketAddr>>,
-    /// When threat lists are replaced, in order, once it is known.
-    pub lists: Arc<OnceLock<Vec<ListChange>>>,
+    /// When threat lists are replaced, in order, as far as it is known.
+    pub lists: Arc<Mutex<Vec<ListChange>>>,
+    /// What fetching lists has come to.
+    pub fetches: Arc<Fetches>,
 }
 
 /// Which job runs.
@@ -169,23 +172,25 @@ pub fn run_as(job: &config::Job, watch: &Watch, member: Option<&Member>) -> Resu
     })?;
     match member {
         Some(member) if !member.leads() => member::follow(job, watch, &input, member),
-        _ => lead(job, watch, &input, member),
+        _ => lead(job, watch, input, member),
     }
 }
 
 /// The one process, or the first of several: it alone holds the data directory, carries out responses and knows the
 /// totals.
-fn lead(job: &config::Job, watch: &Watch, input: &Input, member: Option<&Member>) -> Result<Finished, Error> {
+fn lead(job: &config::Job, watch: &Watch, input: Input, member: Option<&Member>) -> Result<Finished, Error> {
     let _lock = lock(&job.data_dir)?;
     let data_dir = job.data_dir.canonicalize().map_err(Error::io("find", &job.data_dir))?;
     let _note = watch.http.get().map(|address| Note::leave(&data_dir, *address)).transpose()?;
     let volume_rules = volume_rules(&job.detect);
     watch.job.get_or_init(|| Identity { data_dir, partitions: input.names().to_vec(), volume_rules });
-    watch.lists.get_or_init(|| input.lists());
     let repository = repository(&job.data_dir, job.snapshots.as_deref())?;
     let fingerprint = input.fingerprint(&repository)?;
     let ledger = job.data_dir.join(LEDGER);
-    let store = Arc::new(Mutex::new(SqliteStore::open(&ledger)?));
+    let store = SqliteStore::open(&ledger)?;
+    let input = &input.with(lists::kept(&store)?);
+    *watch.lists.lock().unwrap_or_else(PoisonError::into_inner) = input.lists();
+    let store = Arc::new(Mutex::new(store));
     let settings = settings(job, watch, input, fingerprint, repository, store.clone(), member);
     let leader = member.map(|member| member.lead(job, watch, input)).transpose()?;
     let (start, generation) = start(&settings, &store, &ledger)?;
@@ -330,7 +335,14 @@ impl Carrying<'_> {
             let ledger = (self.ledger.to_owned(), self.generation);
             let outputs = open_in(self.job.data_dir.clone(), self.generation);
             let heard = heard(self.watch, signal.clone());
-            let parts = parts(self.job, self.input, outputs, ledger, heard, mesh.processes());
+            let mut parts = parts(self.job, self.input, outputs, ledger, heard, mesh.processes());
+            let (lists, repository) = (&self.job.threat_lists, settings.repository.clone());
+            let store = (self.ledger, self.generation);
+            let fetching = Fetching::start(lists, &self.input.control, store, repository, self.watch)?;
+            let _fetching = fetching.map(|(fetching, arrived)| {
+                parts.inbox = Some(Arc::new(Mutex::new(arrived)));
+                fetching
+            });
             engine::flow::run_on(mesh, settings, start, move |flow| assemble(flow, &parts))?
         };
         if let Some(gathered) = gathered {

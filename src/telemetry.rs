@@ -3,6 +3,7 @@
 
 use crate::input::ListChange;
 use crate::job::DECIDE;
+use crate::lists::{Fetches, TOR_EXIT};
 use crate::run::{self, Watch};
 use crate::supervise::Cause;
 use engine::metrics::{Phase, Restoring, STRETCH_BOUNDS, Spent};
@@ -12,6 +13,7 @@ use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
 use prometheus::{CounterVec, GaugeVec, Opts, Registry, TextEncoder};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -128,6 +130,20 @@ const FIGURES: &[Figure] = &[
         kind: Gauge,
         labels: &["list"],
         read: lists,
+    },
+    Figure {
+        name: "aerie_threat_list_fetches_total",
+        help: "Attempts to fetch a threat list in this run by outcome; a list that is refused or not had leaves the last.",
+        kind: Counter,
+        labels: &["list", "outcome"],
+        read: fetches,
+    },
+    Figure {
+        name: "aerie_threat_list_confirmed_timestamp_seconds",
+        help: "Wall time at which a fetched threat list was last taken or found unchanged in this run.",
+        kind: Gauge,
+        labels: &["list"],
+        read: confirmed,
     },
     Figure {
         name: "aerie_snapshots_total",
@@ -356,11 +372,22 @@ fn watermarks(watch: &Watch) -> Vec<Sample> {
 
 fn lists(watch: &Watch) -> Vec<Sample> {
     let applied = watch.status.applied();
-    let changes = watch.lists.get().map_or(&[][..], Vec::as_slice);
+    let changes = watch.lists.lock().unwrap_or_else(PoisonError::into_inner);
     let due = changes.iter().filter(|change| change.at.stamp() <= applied);
     let last: BTreeMap<&str, &ListChange> = due.map(|change| (change.list.as_str(), change)).collect();
     let in_force = last.into_values().filter(|change| change.is_set);
     in_force.map(|change| (vec![change.list.clone()], change.at.0 as f64 / 1e6)).collect()
+}
+
+fn fetches(watch: &Watch) -> Vec<Sample> {
+    let Fetches { replaced, unchanged, refused, failed, .. } = &*watch.fetches;
+    let outcomes = [("replaced", replaced), ("unchanged", unchanged), ("refused", refused), ("failed", failed)];
+    outcomes.map(|(outcome, count)| (vec![TOR_EXIT.to_owned(), outcome.to_owned()], load(count) as f64)).to_vec()
+}
+
+fn confirmed(watch: &Watch) -> Vec<Sample> {
+    let at = Some(load(&watch.fetches.confirmed)).filter(|at| *at > 0);
+    at.map(|at| (vec![TOR_EXIT.to_owned()], at as f64)).into_iter().collect()
 }
 
 /// 2100-01-01 in milliseconds: no event lies beyond.
@@ -508,7 +535,7 @@ mod tests {
             change("tor_exit", 1_767_225_700, true),
             change("cloud_asn", 1_767_225_800, false),
         ];
-        watch.lists.set(changes.into()).expect("set once");
+        *watch.lists.lock().unwrap() = changes.into();
         let age = |applied: u64, list: &str| {
             watch.status.set_frontiers(applied, applied);
             let name = format!("aerie_threat_list_replaced_timestamp_seconds{{list=\"{list}\"}}");

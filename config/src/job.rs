@@ -5,10 +5,11 @@ use crate::cluster::{self, Cluster};
 use crate::detect::{self, Detect};
 use crate::flags::Flags;
 use crate::layers::Layers;
+use crate::lists::{self, ThreatLists};
 use crate::networks;
 use crate::problem::{Problem, Problems};
 use crate::read::{self, Refusal, Section};
-use crate::source::{self, Source};
+use crate::source::{self, Source, SourceKind};
 use crate::value::{Origin, Value};
 use operators::decode::networks::About;
 use std::net::SocketAddr;
@@ -50,6 +51,8 @@ pub struct Job {
     pub http_listen: SocketAddr,
     /// Databases that say of an address what its event does not.
     pub networks: Vec<(About, PathBuf)>,
+    /// Lists that are fetched while the job runs.
+    pub threat_lists: ThreatLists,
     /// What detection asks for.
     pub detect: Detect,
     /// The processes of the job, and how long they wait for each other.
@@ -127,6 +130,11 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     let sources = source::read_all(root);
     let http_listen = root.section("http", |http| http.read("listen", loopback));
     let networks = root.section("networks", networks::read);
+    let follows = sources.iter().flatten().any(|source| match &source.kind {
+        SourceKind::File(file) => file.follow,
+    });
+    // Of sources that cannot be read enough is said.
+    let threat_lists = root.section("threat_lists", |section| lists::read(section, follows || sources.is_none()));
     let detect = root.section("detect", detect::read);
     let running = running?;
     Some(Job {
@@ -145,6 +153,7 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         sources: sources?,
         http_listen: http_listen?,
         networks: networks?,
+        threat_lists: threat_lists?,
         detect: detect?,
         cluster: cluster?,
     })

@@ -49,6 +49,25 @@ fn databases_are_named_by_what_they_are_about() {
 }
 
 #[test]
+fn a_list_is_fetched_for_a_job_that_follows_and_its_url_is_shown_to_nobody() {
+    let follows = VALID.replace("paths", "follow = true\npaths");
+    let job = Job::load(&file(&follows)).expect("valid");
+    assert_eq!((job.threat_lists.tor_exit, job.threat_lists.every.as_secs()), (None, 3_600));
+    let lists = |lines: &str| file(&format!("{follows}[threat_lists]\n{lines}\n"));
+    let job = Job::load(&lists("tor_exit = \"https://lists.example/t?key=hunter2\"\nevery = \"2h\"")).expect("valid");
+    let fetched = job.threat_lists.tor_exit.as_ref().expect("it is set");
+    assert_eq!((fetched.expose(), job.threat_lists.every.as_secs()), ("https://lists.example/t?key=hunter2", 7_200));
+    assert!(!format!("{job:?}").contains("hunter2"));
+    for url in ["hunter2", "ftp://hunter2/", "file:///hunter2", "http://", "https://hunter2@x/", "https://u:hunter2@x/"]
+    {
+        let told = refused(&lists(&format!("tor_exit = {url:?}")));
+        assert!(told.contains("threat_lists.tor_exit must") && !told.contains("hunter2"), "{url}: {told}");
+    }
+    let told = refused(&file(&format!("{VALID}[threat_lists]\ntor_exit = \"https://x/\"\nevery = \"10ms\"\n")));
+    assert!(told.contains("without a source that is followed") && told.contains("every = \"10ms\": must"), "{told}");
+}
+
+#[test]
 fn each_layer_wins_over_the_one_below_and_is_named_when_it_is_wrong() {
     let mut layers = file(&VALID.replace("[job]\n", "[job]\nworkers = 2\nsnapshot_every = \"1m\"\n"));
     let job = Job::load(&layers).expect("the file is valid");

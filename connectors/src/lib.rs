@@ -2,5 +2,6 @@
 //! and made durable. Not owned here: what they mean.
 
 pub mod file;
+pub mod http;
 pub mod outbox;
 pub mod sqlite;

@@ -16,7 +16,7 @@ use crate::snapshot::repository::Repository;
 use crate::snapshot::restore::{self, Restore};
 use crate::source::journal::Journal;
 use crate::source::operator::{Sources, sources};
-use crate::source::scheduled::scheduled;
+use crate::source::scheduled::{Inbox, scheduled};
 use crate::source::seat::Seat;
 use crate::source::{Decode, Partition, Timing};
 use crate::state::store::Stores;
@@ -326,14 +326,17 @@ impl<'s> Flow<'s> {
         Ok(Read { records: streams.records, asides: streams.asides })
     }
 
-    /// A stream of records whose times, in whole milliseconds, are known beforehand.
-    pub fn scheduled<R: Sendable>(&mut self, mut records: Vec<(Micros, R)>) -> Stream<'s, R> {
+    /// A stream of records whose times, in whole milliseconds, are known beforehand, and of those that come into `inbox`
+    /// while the job runs. The first worker sends them all; the inbox of another is not looked into.
+    pub fn scheduled<R: Sendable>(&mut self, mut records: Vec<(Micros, R)>, mut inbox: Inbox<R>) -> Stream<'s, R> {
         if self.scope.index() != 0 {
             records.clear();
+            inbox = None;
         }
         records.sort_by_key(|(at, _)| *at);
         let first = self.restored().map_or(1, |at| at.saturating_add(1));
-        scheduled(self.scope, self.announcements.clone(), first, records)
+        let poison = self.shared.poison.clone();
+        scheduled(self.scope, self.announcements.clone(), first, records, inbox, poison)
     }
 
     /// A keyed operator, with `budget` bytes of memory for decoded rows on this worker. Returns a stream per port.

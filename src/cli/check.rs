@@ -40,6 +40,9 @@ fn write(to: &mut String, job: &Job) -> std::fmt::Result {
     if let Some(path) = &job.tor_list {
         writeln!(to, "  know     Tor exits of {}", path.display())?;
     }
+    if job.threat_lists.tor_exit.is_some() {
+        writeln!(to, "  fetch    the list of Tor exits every {:?}", job.threat_lists.every)?;
+    }
     for (about, path) in &job.networks {
         writeln!(to, "  look up  {} of addresses in {}", about.name(), path.display())?;
     }

@@ -18,6 +18,7 @@ mod formats;
 mod garbage;
 mod inputs;
 mod inspect;
+mod lists;
 mod live_faults;
 mod memory;
 mod networks;

@@ -1,14 +1,17 @@
-//! The embedded SQL store: ledger and source journal in one SQLite file. Owned here: the file, its schema and how its
+//! The embedded SQL store: ledger, source journal and late control records in one SQLite file. Owned here: the file, its schema and how its
 //! errors are told. Not owned here: what a ledger and a journal promise (`engine`).
 //!
 //! The file is in WAL mode with every commit synced. Any number of [`SqliteStore`]s, in one process or several, may be
 //! open on it; writers wait for each other.
 
+mod control;
 mod issue;
 mod journal;
 mod read;
 mod schema;
 mod work;
+
+pub use control::Kept;
 
 use engine::error::Error;
 use engine::fault::point;

@@ -94,18 +94,29 @@ create table journal (
 ) strict, without rowid;
 ";
 
+/// What came in while a job ran, and what replaces what. A store of before this was kept gets it when it is opened.
+const CONTROL: &str = "
+create table if not exists control (
+    seq  integer primary key autoincrement,
+    at   integer not null,
+    slot text not null,
+    line text not null
+) strict;
+";
+
 /// Makes an empty file a store; refuses what is none, or is newer than this program.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
     // Before the first change of the file: a foreign one stays as it is.
     let there = is_store(connection)?;
     log_ahead(connection)?;
     if there {
-        return Ok(());
+        return Ok(connection.execute_batch(CONTROL)?);
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have been first.
     if !is_store(&transaction)? {
         transaction.execute_batch(TABLES)?;
+        transaction.execute_batch(CONTROL)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         set_number(&transaction, FORMAT, VERSION)?;
     }

@@ -313,3 +313,45 @@ fn a_reader_beside_the_writer_sees_what_is_committed_and_changes_nothing() {
     }
     assert!(!folder.path().join("none.sqlite").exists());
 }
+
+#[test]
+fn control_records_last_until_they_are_replaced_before_anybody_starts() {
+    let folder = folder();
+    let kept = |store: &SqliteStore| -> Vec<(u64, u64, String)> {
+        let kept = store.control().unwrap().into_iter();
+        kept.map(|Kept { seq, at, line }| (seq, at.0, line)).collect()
+    };
+    let mut first = store(&folder);
+    first.take_over(1).unwrap();
+    for (at, slot, line) in [(10, "a", "a1"), (10, "b", "b1"), (10, "a", "a2"), (40, "a", "a4"), (30, "a", "a3")] {
+        first.keep_control(Micros(at), slot, line).unwrap();
+    }
+    let all = [(1, 10, "a1"), (2, 10, "b1"), (3, 10, "a2"), (4, 40, "a4"), (5, 30, "a3")];
+    let expect = |of: &[(u64, u64, &str)]| of.iter().map(|(s, a, l)| (*s, *a, (*l).to_owned())).collect::<Vec<_>>();
+    drop(first);
+    let mut second = store(&folder);
+    assert_eq!(kept(&second), expect(&all));
+    second.take_over(2).unwrap();
+    second.forget_control(Micros(9)).unwrap();
+    assert_eq!(kept(&second), expect(&all), "nothing is replaced by then");
+    second.forget_control(Micros(29)).unwrap();
+    assert_eq!(kept(&second), expect(&all[1..]));
+    second.forget_control(Micros(39)).unwrap();
+    assert_eq!(kept(&second), expect(&[all[1], all[3], all[4]]));
+    second.forget_control(Micros(40)).unwrap();
+    assert_eq!(kept(&second), expect(&[all[1], all[3]]));
+    // A number is never given twice, whatever was forgotten.
+    assert_eq!(second.keep_control(Micros(50), "a", "a5").unwrap(), 6);
+    let mut superseded = store(&folder);
+    superseded.claim_generation(2).unwrap();
+    second.take_over(3).unwrap();
+    assert!(superseded.keep_control(Micros(60), "a", "a6").is_err());
+    assert!(superseded.forget_control(Micros(60)).is_err());
+}
+
+#[test]
+fn a_store_of_before_control_records_were_kept_gets_room_for_them() {
+    let folder = folder();
+    store(&folder).connection.execute_batch("drop table control").unwrap();
+    assert_eq!(store(&folder).control().unwrap(), []);
+}

@@ -313,7 +313,7 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
     let Read { records: words, asides } = flow.sources(Words)?;
     let (limits_loop, limits) = flow.feedback(HOUR);
     let limit = |(at, letter, limit)| (at, CountRecord::Limit { at, letter, limit });
-    let known = flow.scheduled(parts.known.iter().copied().map(limit).collect());
+    let known = flow.scheduled(parts.known.iter().copied().map(limit).collect(), None);
     let stores = &*parts.stores;
     let inputs = vec![Input::Keyed(words), Input::Broadcast(limits.concat(known))];
     let [seen, reports] = take(flow.keyed("count", Count::default(), stores, parts.budget, inputs)?);

@@ -6,6 +6,7 @@
 //! because a misspelt one would silently not protect anyone. Of members that stand twice within `value` the last one
 //! counts.
 
+mod exits;
 mod problem;
 mod reader;
 mod values;
@@ -13,6 +14,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use exits::{exits_record, may_replace, parse_exits};
 pub use problem::{ControlProblem, PROBLEMS_MAX};
 
 use super::address::parse_ip;

@@ -1,0 +1,107 @@
+//! What lies under a URL, fetched whole: over HTTP or HTTPS, within bounds of size, time and redirects. Owned here: those
+//! bounds, and that no message names the URL, which may hold a token. Not owned here: what is fetched, and how often.
+
+use engine::error::Error;
+use reqwest::header::HeaderMap;
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, StatusCode, Url};
+use std::error::Error as _;
+use std::time::Duration;
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Fetches what lies under one URL.
+#[derive(Clone, Debug)]
+pub struct Fetcher {
+    client: Client,
+    url: Url,
+    bytes_max: usize,
+}
+
+/// The bounds of one fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Most bytes of an answer.
+    pub bytes_max: usize,
+    /// Most time from the request to the answer's end.
+    pub timeout: Duration,
+    /// Most redirects that are followed. None leads away from HTTPS once it was reached.
+    pub redirects_max: usize,
+}
+
+impl Fetcher {
+    /// A fetcher of `url`, which says `headers` of itself. Proxies are those of the environment, as everywhere.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it is no URL of HTTP or HTTPS, or if the system has no certificates to trust.
+    pub fn new(url: &str, headers: HeaderMap, bounds: Bounds) -> Result<Self, Error> {
+        let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let url = url.ok_or_else(|| Error::Invalid("this is no URL of http or https".to_owned()))?;
+        let Bounds { bytes_max, timeout, redirects_max } = bounds;
+        let client = Client::builder()
+            .default_headers(headers)
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+            .timeout(timeout)
+            .redirect(Policy::custom(move |attempt| follow(attempt, redirects_max)))
+            // Where a redirect leads must not learn the URL.
+            .referer(false)
+            .build()
+            .map_err(|error| Error::Invalid(format!("cannot fetch anything: {}", said(error))))?;
+        Ok(Fetcher { client, url, bytes_max })
+    }
+
+    /// The host, which may be named in a message.
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    /// Fetches it. Needs tokio's time and network.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] with what went wrong, if the answer is not 200, too large, too slow, or there is none.
+    pub async fn fetch(&self) -> Result<Vec<u8>, Error> {
+        let failed = |error| Error::Unavailable(said(error));
+        let mut answer = self.client.get(self.url.clone()).send().await.map_err(failed)?;
+        if answer.status() != StatusCode::OK {
+            return Err(Error::Unavailable(format!("the answer is {}", answer.status())));
+        }
+        let mut content = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+            if chunk.len() > self.bytes_max - content.len() {
+                return Err(Error::Unavailable(format!("the answer has more than {} bytes", self.bytes_max)));
+            }
+            content.extend_from_slice(&chunk);
+        }
+        Ok(content)
+    }
+}
+
+fn follow(attempt: Attempt<'_>, most: usize) -> reqwest::redirect::Action {
+    // The first of them is where it began.
+    let (followed, secure) = (attempt.previous().len(), attempt.previous().iter().any(|url| url.scheme() == "https"));
+    if followed > most {
+        return attempt.error(format!("there are more than {most} redirects"));
+    }
+    match attempt.url().scheme() {
+        "https" => attempt.follow(),
+        "http" if !secure => attempt.follow(),
+        "http" => attempt.error("a redirect leads from https to http"),
+        _ => attempt.error("a redirect leads away from http and https"),
+    }
+}
+
+/// An error with its causes, without the URL.
+fn said(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
