@@ -107,7 +107,7 @@ fn what_is_held_of_a_user_is_shown_and_compared() {
         let found = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         found.into_iter().find(|words| words.first() == Some(&first)).unwrap_or_default()
     };
-    let bar = ["3", "0", "100", "prior,", "org", "has", "taught", "nothing", "3", "on"];
+    let bar = ["3", "0", "400", "prior,", "org", "has", "taught", "nothing", "3", "on"];
     assert_eq!(row("file_downloads_1h").get(1..11), Some(&bar[..]), "{text}");
     let anomaly = cases[0]["anomaly_id"].as_str().expect("an id");
     assert_eq!((row("tor")[1], row("tor").last()), ("1", Some(&anomaly)), "{text}");
