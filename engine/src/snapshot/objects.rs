@@ -31,11 +31,11 @@ const THREADS: usize = 2;
 /// The largest object that is read as a whole.
 const READ_BYTES_MAX: u64 = 256 << 20;
 
-/// How often what a folder does not give is read again.
-const READS_AGAIN: u32 = 10;
+/// How often what a folder does not do is tried again.
+const TRIES_AGAIN: u32 = 10;
 
 /// Between two of these attempts.
-const READ_AGAIN: Duration = Duration::from_millis(100);
+const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// Whether a name could be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,15 +145,15 @@ impl Objects {
         }
     }
 
-    /// Reads again what a folder does not give at once. A server's client does so by itself.
-    fn patiently<T>(&self, mut read: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
-        let mut left = if self.folder.is_some() { READS_AGAIN } else { 0 };
+    /// Tries again what a folder does not do at once. A server's client does so by itself.
+    fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        let mut left = if self.folder.is_some() { TRIES_AGAIN } else { 0 };
         loop {
-            match read() {
+            match attempt() {
                 Err(Error::Unavailable(_)) if left > 0 => left -= 1,
                 done => return done,
             }
-            pause(READ_AGAIN);
+            pause(TRY_AGAIN);
         }
     }
 
@@ -226,6 +226,11 @@ impl Objects {
     /// Writes a file under a name, over what was there. Durable when this returns.
     pub fn upload(&self, name: &str, from: &Path) -> Result<Measure, Error> {
         point("objects.upload")?;
+        // A folder goes with the last file that is deleted there, also while another is about to be written.
+        self.patiently(|| self.upload_once(name, from))
+    }
+
+    fn upload_once(&self, name: &str, from: &Path) -> Result<Measure, Error> {
         let file = File::open(from).map_err(Error::io("open", from))?;
         let size = file.metadata().map_err(Error::io("read", from))?.len();
         let uploading = async {
