@@ -30,7 +30,7 @@ const PROBLEMS_SHOWN: usize = 20;
 pub struct Input {
     files: Vec<InputFile>,
     /// Control records of all files, in order of time, whole milliseconds.
-    pub control: Vec<ControlRecord>,
+    pub control: Arc<[ControlRecord]>,
     /// Databases that say of an address what its event does not.
     pub networks: Arc<Networks>,
     /// Reads user agents.
@@ -133,7 +133,7 @@ impl Input {
             }
         }
         let mut side = BTreeMap::new();
-        let control = control(job, &mut side)?;
+        let control = control(job, &mut side)?.into();
         let networks = Arc::new(networks(job, &mut side)?);
         let regexes = job.detect.user_agents.as_deref();
         let agents = parser(regexes.map(|path| side_file(USER_AGENTS, path, 0, &mut side)).transpose()?)?;
@@ -150,8 +150,9 @@ impl Input {
 
     /// The input with what came in while the job ran.
     pub fn with(mut self, kept: Vec<ControlRecord>) -> Self {
-        self.control.extend(kept);
-        self.control = in_force(self.control);
+        if !kept.is_empty() {
+            self.control = in_force(self.control.iter().cloned().chain(kept).collect()).into();
+        }
         self
     }
 

@@ -61,7 +61,7 @@ pub struct Parts {
     /// Of each partition: the org of events that name none, and the orgs that it may speak for.
     pub sources: Vec<(Option<String>, Option<BTreeSet<String>>)>,
     /// Control records in order of time, whole milliseconds.
-    pub control: Vec<ControlRecord>,
+    pub control: Arc<[ControlRecord]>,
     /// Where control records come in while the job runs.
     pub inbox: Inbox<ControlRecord>,
     /// Databases that say of an address what its event does not.
@@ -133,8 +133,8 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
     let (detect_rows, decide_rows, baseline_rows) = (memory(70), memory(20), memory(5));
 
     let Read { records: events, asides } = flow.sources(decoder(parts))?;
-    let known = parts.control.iter().map(|record| (record.at, record.clone())).collect();
-    let control = flow.scheduled(known, parts.inbox.clone());
+    let known = policy::to_send(parts.control.clone(), flow.restored());
+    let control = flow.scheduled(known.map(|record| (record.at, record)), parts.inbox.clone());
     let policy = policy::policy(control);
     let (taught_loop, taught) = flow.feedback(THRESHOLD_DELAY);
 
@@ -200,7 +200,7 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
 }
 
 fn decoder(parts: &Parts) -> PartitionDecoder {
-    let workspaces = Arc::new(WorkspaceDirectory::new(&parts.control));
+    let workspaces = Arc::new(WorkspaceDirectory::new(&*parts.control));
     let of = |(org, speaks_for): &(Option<String>, Option<BTreeSet<String>>)| {
         EventDecoder::new(workspaces.clone(), org.clone(), speaks_for.clone()).with_networks(parts.networks.clone())
     };

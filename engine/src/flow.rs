@@ -16,7 +16,7 @@ use crate::snapshot::repository::Repository;
 use crate::snapshot::restore::{self, Restore};
 use crate::source::journal::Journal;
 use crate::source::operator::{Sources, sources};
-use crate::source::scheduled::{Inbox, scheduled};
+use crate::source::scheduled::{Inbox, Known, scheduled};
 use crate::source::seat::Seat;
 use crate::source::{Decode, Partition, Timing};
 use crate::state::store::Stores;
@@ -326,17 +326,20 @@ impl<'s> Flow<'s> {
         Ok(Read { records: streams.records, asides: streams.asides })
     }
 
-    /// A stream of records whose times, in whole milliseconds, are known beforehand, and of those that come into `inbox`
-    /// while the job runs. The first worker sends them all; the inbox of another is not looked into.
-    pub fn scheduled<R: Sendable>(&mut self, mut records: Vec<(Micros, R)>, mut inbox: Inbox<R>) -> Stream<'s, R> {
-        if self.scope.index() != 0 {
-            records.clear();
-            inbox = None;
-        }
-        records.sort_by_key(|(at, _)| *at);
+    /// A stream of records whose times, in whole milliseconds, are known beforehand, in order of time, and of those that
+    /// come into `inbox` while the job runs. The first worker sends them all; the inbox of another is not looked into.
+    pub fn scheduled<R: Sendable>(
+        &mut self,
+        known: impl Iterator<Item = (Micros, R)> + 'static,
+        inbox: Inbox<R>,
+    ) -> Stream<'s, R> {
+        let (known, inbox): (Known<R>, _) = match self.scope.index() {
+            0 => (Box::new(known), inbox),
+            _ => (Box::new(std::iter::empty()), None),
+        };
         let first = self.restored().map_or(1, |at| at.saturating_add(1));
         let poison = self.shared.poison.clone();
-        scheduled(self.scope, self.announcements.clone(), first, records, inbox, poison)
+        scheduled(self.scope, self.announcements.clone(), first, known, inbox, poison)
     }
 
     /// A keyed operator, with `budget` bytes of memory for decoded rows on this worker. Returns a stream per port.

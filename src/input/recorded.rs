@@ -58,7 +58,7 @@ impl Input {
             regexes = Some(side(USER_AGENTS, path, mark, &mut elsewhere)?.1);
         }
         refuse_strangers("control", &elsewhere)?;
-        let control = records(tor_list, control.into_values().collect())?;
+        let control = records(tor_list, control.into_values().collect())?.into();
         let (networks, agents) = (Arc::new(networks), parser(regexes)?);
         Ok(Input { files, control, networks, agents, side: BTreeMap::new() })
     }

@@ -8,6 +8,7 @@ use crate::fault::Poison;
 use crate::keyed::Sendable;
 use crate::time::{Micros, Stamp};
 use std::collections::VecDeque;
+use std::iter::Peekable;
 use std::sync::{Arc, Mutex, PoisonError};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -29,9 +30,14 @@ pub trait Arrivals<R>: Send {
 /// Where records come in, if they can.
 pub type Inbox<R> = Option<Arc<Mutex<dyn Arrivals<R>>>>;
 
-/// Records that wait for the horizon, in order of time.
+/// Records with their times, in order of time. They are made as they fall due.
+pub type Known<R> = Box<dyn Iterator<Item = (Micros, R)>>;
+
+/// Records that wait for the horizon.
 struct Waiting<R> {
-    records: VecDeque<(Micros, R)>,
+    known: Peekable<Known<R>>,
+    /// What has come in, in order of time.
+    came: VecDeque<(Micros, R)>,
     inbox: Inbox<R>,
 }
 
@@ -44,26 +50,35 @@ impl<R> Waiting<R> {
             return Err(Error::Fault(format!("a record came in for {at}, which is over")));
         }
         if !arrived.is_empty() {
-            self.records.extend(arrived);
-            self.records.make_contiguous().sort_by_key(|(at, _)| *at);
+            self.came.extend(arrived);
+            self.came.make_contiguous().sort_by_key(|(at, _)| *at);
         }
         Ok(())
     }
 
-    /// What takes effect before this.
-    fn due(&mut self, before: Stamp) -> Vec<R> {
-        let due = self.records.partition_point(|(at, _)| at.stamp() < before);
-        self.records.drain(..due).map(|(_, record)| record).collect()
+    /// What takes effect before this, in order of time.
+    fn due(&mut self, before: Stamp) -> impl Iterator<Item = R> {
+        let is_due = move |(at, _): &(Micros, R)| at.stamp() < before;
+        std::iter::from_fn(move || {
+            let of_known = self.known.peek().map(|(at, _)| *at);
+            let of_came = self.came.front().map(|(at, _)| *at);
+            let next = match (of_known, of_came) {
+                (Some(known), Some(came)) if came < known => self.came.pop_front_if(|next| is_due(next)),
+                (None, Some(_)) => self.came.pop_front_if(|next| is_due(next)),
+                _ => self.known.next_if(is_due),
+            };
+            next.map(|(_, record)| record)
+        })
     }
 }
 
-/// Sends `records`, given in order of time, and what comes into `inbox`, on this worker. Their times are whole
+/// Sends what is `known`, and what comes into `inbox`, on this worker. Their times are whole
 /// milliseconds; `first` is the first stamp that a horizon will be announced for.
 pub fn scheduled<'s, R: Sendable>(
     scope: Scope<'s, Stamp>,
     announcements: StreamVec<'s, Stamp, Announcement>,
     first: Stamp,
-    records: Vec<(Micros, R)>,
+    known: Known<R>,
     inbox: Inbox<R>,
     poison: Poison,
 ) -> StreamVec<'s, Stamp, R> {
@@ -72,12 +87,12 @@ pub fn scheduled<'s, R: Sendable>(
     let (output, stream) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<R>>>::from(output);
     builder.build(move |capabilities| {
-        let mut waiting = Waiting { records: records.into(), inbox };
+        let mut waiting = Waiting { known: known.peekable(), came: VecDeque::new(), inbox };
         let mut start = capabilities.into_iter().next();
         move |_frontiers| {
             let mut output = output.activate();
             if let Some(capability) = start.take() {
-                output.session(&capability).give_container(&mut waiting.due(first));
+                output.session(&capability).give_iterator(waiting.due(first));
             }
             heard.for_each(|capability, announcements| {
                 for announcement in announcements.drain(..) {
@@ -87,7 +102,7 @@ pub fn scheduled<'s, R: Sendable>(
                     };
                     // The horizon still stands there, so nothing later has been applied.
                     if poison.check(waiting.take_in(*present)).is_some() {
-                        output.session(&capability).give_container(&mut waiting.due(horizon));
+                        output.session(&capability).give_iterator(waiting.due(horizon));
                     }
                 }
             });
@@ -128,7 +143,8 @@ mod tests {
             let (inbox, heard) = (post.clone() as Arc<Mutex<dyn Arrivals<String>>>, seen.clone());
             let (mut coordinator, probe) = worker.dataflow::<Stamp, _, _>(|scope| {
                 let (input, announcements) = scope.new_input::<Vec<Announcement>>();
-                let stream = scheduled(scope, announcements, first, known, Some(inbox), poison.clone());
+                let stream =
+                    scheduled(scope, announcements, first, Box::new(known.into_iter()), Some(inbox), poison.clone());
                 let stream = stream.inspect_core(move |event| {
                     let Ok((stamp, texts)) = event else { return };
                     let stamp = stamp.least().unwrap();
@@ -169,7 +185,11 @@ mod tests {
     #[test]
     fn a_store_that_fails_or_a_time_that_is_over_stops_the_job() {
         let post = |broken| Post { came: vec![(3, "late")], broken };
-        let mut waiting = Waiting { records: VecDeque::new(), inbox: Some(Arc::new(Mutex::new(post(true)))) };
+        let mut waiting = Waiting {
+            known: (Box::new(std::iter::empty()) as Known<String>).peekable(),
+            came: VecDeque::new(),
+            inbox: Some(Arc::new(Mutex::new(post(true)))),
+        };
         assert!(matches!(waiting.take_in(5), Err(Error::Unavailable(_))));
         struct Hasty;
         impl Arrivals<String> for Hasty {
@@ -179,6 +199,6 @@ mod tests {
         }
         waiting.inbox = Some(Arc::new(Mutex::new(Hasty)));
         assert!(matches!(waiting.take_in(5), Err(Error::Fault(_))));
-        assert!(waiting.due(Stamp::MAX).is_empty());
+        assert!(waiting.due(Stamp::MAX).next().is_none());
     }
 }

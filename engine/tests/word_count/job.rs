@@ -313,7 +313,9 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
     let Read { records: words, asides } = flow.sources(Words)?;
     let (limits_loop, limits) = flow.feedback(HOUR);
     let limit = |(at, letter, limit)| (at, CountRecord::Limit { at, letter, limit });
-    let known = flow.scheduled(parts.known.iter().copied().map(limit).collect(), None);
+    let mut known = parts.known.clone();
+    known.sort_by_key(|(at, ..)| *at);
+    let known = flow.scheduled(known.into_iter().map(limit), None);
     let stores = &*parts.stores;
     let inputs = vec![Input::Keyed(words), Input::Broadcast(limits.concat(known))];
     let [seen, reports] = take(flow.keyed("count", Count::default(), stores, parts.budget, inputs)?);

@@ -60,9 +60,14 @@ fn hats(record: ControlRecord) -> Option<Set<(String, String), Admin>> {
     Some(Set { at, position, key: (org, key), value: row.and_then(admin) })
 }
 
+/// Whether a directory row is of somebody who may be told.
+pub(super) fn is_admin(row: &DirectoryRow) -> bool {
+    row.is_primary_owner || row.roles.contains(SECURITY_ADMIN)
+}
+
 fn admin(row: DirectoryRow) -> Option<Admin> {
     let security_admin = row.roles.contains(SECURITY_ADMIN);
-    (row.is_primary_owner || security_admin).then_some(Admin {
+    is_admin(&row).then_some(Admin {
         name: row.name,
         email: row.email,
         locale: row.locale,

@@ -19,7 +19,9 @@ use differential_dataflow::operators::arrange::upsert::arrange_from_upsert;
 use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
 use engine::flow::Stream;
 use engine::time::{Micros, Stamp};
+use std::collections::BTreeSet;
 use std::hash::Hash;
+use std::sync::Arc;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::{Filter, Map};
 
@@ -51,6 +53,32 @@ pub fn policy<'scope>(control: Stream<'scope, ControlRecord>) -> Policy<'scope> 
         exemptions,
         decide: plain.concat(admins).concat(exempt),
         decide_global: control.flat_map(for_decide_everywhere),
+    }
+}
+
+/// The records that a job has to send which goes on from a stamp, or begins; `known` are all that there are, in order of
+/// time.
+pub fn to_send(known: Arc<[ControlRecord]>, restored: Option<Stamp>) -> impl Iterator<Item = ControlRecord> {
+    let over = restored.map_or(0, |restored| known.partition_point(|record| record.at.stamp() <= restored));
+    let held = held_in_rows(&known[..over]);
+    let sent = (0..known.len()).filter(move |index| held.get(*index) != Some(&true));
+    sent.map(move |index| known[index].clone())
+}
+
+/// Of each record that was applied before: whether all that came of it stands in rows.
+fn held_in_rows(applied: &[ControlRecord]) -> Vec<bool> {
+    fn name(record: &ControlRecord) -> (&str, &str) {
+        (&record.org, &record.key)
+    }
+    let derived: BTreeSet<_> = applied.iter().filter(|record| derives(record)).map(name).collect();
+    applied.iter().map(|record| is_directory(record) && !derived.contains(&name(record))).collect()
+}
+
+/// Whether something is derived from a directory row, in collections that hold nothing after a restart.
+fn derives(record: &ControlRecord) -> bool {
+    match &record.value {
+        ControlValue::User(row) => row.as_ref().is_some_and(|row| !row.groups.is_empty() || admins::is_admin(row)),
+        _ => false,
     }
 }
 

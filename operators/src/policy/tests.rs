@@ -240,6 +240,26 @@ fn changes_add_up_to_a_recomputation_at_every_time() {
 }
 
 #[test]
+fn a_job_that_goes_on_derives_the_same_from_what_it_sends() {
+    let mut left_out = 0;
+    for seed in 100..140 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let records = history(&mut rng);
+        let restored = rng.random_range(0..=END);
+        let sent: Vec<_> = to_send(records.clone().into(), Some(restored)).collect();
+        left_out += records.len() - sent.len();
+        let (exemptions, decide) = run(&sent, 1, seed);
+        let note = format!("seed {seed}, restored at {restored}");
+        check_exemptions(&records, exemptions, &note);
+        check_admins(&records, decide, &note);
+        assert_eq!(to_send(records.clone().into(), None).collect::<Vec<_>>(), records, "{note}");
+        let later = |records: &[ControlRecord]| records.iter().filter(|it| it.at.stamp() > restored).count();
+        assert_eq!(later(&sent), later(&records), "{note}");
+    }
+    assert!(left_out > 20, "{left_out}");
+}
+
+#[test]
 fn no_more_admins_than_the_limit_are_told_and_owners_come_first() {
     let settings = Settings {
         primary_owner: Channels { email: false, dm: true },
