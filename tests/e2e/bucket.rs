@@ -37,7 +37,8 @@ fn a_job_goes_on_from_snapshots_in_a_bucket() {
     Outputs::of(&job.data_dir).assert_same(&Outputs::of(&in_folder.data_dir), "with snapshots in a bucket");
     assert!(!job.data_dir.join("snapshots").exists(), "nothing of them lies in the data directory");
     let found = repository.list().expect("a bucket can be listed");
-    assert!(found.len() <= 5, "{} snapshots are kept", found.len());
+    // One that was killed may have been about to remove the oldest of them.
+    assert!(found.len() <= 6, "{} snapshots are kept", found.len());
     found
         .iter()
         .for_each(|found| repository.verify(found.manifest.as_ref().expect("it is intact")).expect("it is whole"));
