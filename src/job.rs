@@ -19,7 +19,7 @@ use operators::baseline::histograms::Histograms;
 use operators::baseline::rollbacks::Rollbacks;
 use operators::baseline::thresholds::Thresholds;
 use operators::baseline::{Metric, VolumeRule, VolumeRules};
-use operators::decide::{Decide, DecideRecord, decision_line};
+use operators::decide::{Decide, DecideOut, DecideRecord, decision_line};
 use operators::decode::networks::Networks;
 use operators::decode::source::{DEAD_LETTER, LATE, PartitionDecoder, late_applied};
 use operators::decode::{EventDecoder, WorkspaceDirectory, read_text};
@@ -27,7 +27,6 @@ use operators::detect::record::{DetectOut, DetectRecord, Directory, UserChange};
 use operators::detect::{Detect, DetectSettings};
 use operators::model::anomaly::{Active, Anomaly, CaseClosed};
 use operators::model::control::ControlRecord;
-use operators::model::decision::Decision;
 use operators::policy::{self, Exemption};
 use operators::respond::{Respond, RespondRecord};
 use std::collections::BTreeSet;
@@ -70,6 +69,8 @@ pub struct Parts {
     pub detection: DetectSettings,
     /// Decide, but do not act.
     pub shadow: bool,
+    /// A blast-radius stop lasts until an admin lifts it.
+    pub latch: bool,
     /// Bytes for decoded rows, over all workers of all processes.
     pub rows_memory: usize,
     /// Stores of operators with much state.
@@ -119,6 +120,7 @@ pub(crate) fn parts(
             agents: input.agents.clone(),
         },
         shadow: job.shadow,
+        latch: job.latch,
         rows_memory: (memory / 2).saturating_mul(processes),
         rocks: RocksStores::new(memory / 2),
         outputs,
@@ -173,8 +175,8 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
         Input::Keyed(active.flat_map(self::active).map(DecideRecord::from)),
         Input::Keyed(anomalies.flat_map(anomaly).map(DecideRecord::from)),
     ];
-    let decide = Decide::new(parts.shadow);
-    let [decisions] = ports(flow.keyed(DECIDE, decide, &parts.rocks, decide_rows, inputs)?)?;
+    let decide = Decide::new(parts.shadow, parts.latch);
+    let [decisions, words] = ports(flow.keyed(DECIDE, decide, &parts.rocks, decide_rows, inputs)?)?;
 
     let names = parts.names.clone();
     let late = late.flat_map(move |out| match out {
@@ -188,6 +190,8 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
     flow.keyed(WRITER, writer, &MemoryStores, baseline_rows, vec![Input::Keyed(lines)])?;
 
     let respond = vec![
+        Input::Keyed(policy.holds.map(RespondRecord::from)),
+        Input::Keyed(words.map(RespondRecord::from)),
         Input::Keyed(decisions.map(RespondRecord::from)),
         Input::Keyed(closed.flat_map(case_closed).map(RespondRecord::from)),
     ];
@@ -235,7 +239,8 @@ fn case_closed(out: DetectOut) -> Option<CaseClosed> {
 
 /// The line of a decision, ordered by (org, user, id) at one time, with a zero byte between them. Names hold none, so
 /// the parts are compared one after the other.
-fn decided(decision: Decision) -> Option<Line> {
+fn decided(out: DecideOut) -> Option<Line> {
+    let DecideOut::Decision(decision) = out else { return None };
     let body = decision_line(&decision)?;
     let anomaly = &decision.anomaly;
     let order = [anomaly.org.as_bytes(), anomaly.user.as_bytes(), anomaly.id.as_str().as_bytes()].join(&0);

@@ -1,5 +1,5 @@
-//! The checked job: what the program builds from. Owned here: the top of the file, `[job]`, `[http]`, and the way from
-//! layers to a job.
+//! The checked job: what the program builds from. Owned here: the top of the file, `[job]`, `[http]`, `[decide]`, and the
+//! way from layers to a job.
 
 use crate::cluster::{self, Cluster};
 use crate::detect::{self, Detect};
@@ -37,6 +37,8 @@ pub struct Job {
     pub snapshots_kept: NonZeroUsize,
     /// Decide but do not act, for every org.
     pub shadow: bool,
+    /// Once an org's blast-radius limit is reached, nobody there is answered until an admin resumes.
+    pub latch: bool,
     /// How long the end of bounded input waits for open responses.
     pub drain_timeout: Duration,
     /// What becomes of anomalies that were detected elsewhere.
@@ -136,6 +138,7 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     // Of sources that cannot be read enough is said.
     let threat_lists = root.section("threat_lists", |section| lists::read(section, follows || sources.is_none()));
     let detect = root.section("detect", detect::read);
+    let latch = root.section("decide", |decide| decide.read("latch", read::switch));
     let running = running?;
     Some(Job {
         data_dir: running.data_dir,
@@ -155,6 +158,7 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         networks: networks?,
         threat_lists: threat_lists?,
         detect: detect?,
+        latch: latch?,
         cluster: cluster?,
     })
 }

@@ -2,10 +2,13 @@
 //! time again after a restart and in a replay. Owned here: that they last. Not owned here: what they say.
 
 use super::SqliteStore;
-use super::schema::{signed, unsigned};
+use super::schema::{self, signed, unsigned};
 use engine::error::Error;
 use engine::time::Micros;
 use rusqlite::params;
+
+/// The slot of records that nothing replaces.
+const ONCE: &str = "";
 
 /// A record as it was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,31 @@ impl SqliteStore {
         })
     }
 
+    /// Keeps a record that came of a settlement and takes effect at `at`: it is needed by who starts before that, and nothing
+    /// replaces it. With it, that all settlements up to this number have been heard of. Durable on return. Returns its
+    /// number.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::keep_control`].
+    pub fn keep_settled(&mut self, at: Micros, settlement: u64, line: &str) -> Result<u64, Error> {
+        self.act(|transaction| {
+            transaction
+                .prepare_cached("insert into control (at, slot, line) values (?1, ?2, ?3)")?
+                .execute(params![signed(at.0), ONCE, line])?;
+            let seq = unsigned(transaction.last_insert_rowid());
+            schema::set_number(transaction, schema::SETTLED, settlement)?;
+            Ok(seq)
+        })
+    }
+
+    /// The number of the last settlement that a record was kept of; zero before there was one.
+    ///
+    /// # Errors
+    /// As the store fails.
+    pub fn settled_heard(&self) -> Result<u64, Error> {
+        self.read(|connection| schema::number(connection, schema::SETTLED))
+    }
+
     /// All that is kept, in the order in which it came in.
     ///
     /// # Errors
@@ -47,7 +75,8 @@ impl SqliteStore {
         })
     }
 
-    /// Forgets what had been replaced by `at`. Who starts there or later misses nothing.
+    /// Forgets what had been replaced by `at`, and what counts once and did by then. Who starts there or later misses
+    /// nothing.
     ///
     /// # Errors
     /// [`Error::Fault`] if a newer generation has taken over. Else as the store fails.
@@ -55,10 +84,13 @@ impl SqliteStore {
         self.act(|transaction| {
             transaction
                 .prepare_cached(
-                    "delete from control where exists (select 1 from control as later where later.slot = control.slot \
+                    "delete from control where slot <> ?2 and exists (select 1 from control as later where later.slot = control.slot \
                      and later.at <= ?1 and (later.at, later.seq) > (control.at, control.seq))",
                 )?
-                .execute([signed(at.0)])?;
+                .execute(params![signed(at.0), ONCE])?;
+            transaction
+                .prepare_cached("delete from control where slot = ?2 and at <= ?1")?
+                .execute(params![signed(at.0), ONCE])?;
             Ok(())
         })
     }

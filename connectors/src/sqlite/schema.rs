@@ -22,6 +22,8 @@ const FORMAT: &str = "format";
 pub(super) const GENERATION: &str = "generation";
 /// The time issued so far, in microseconds.
 pub(super) const ISSUED_THROUGH: &str = "issued_through";
+/// The number of the last settlement that a control record was kept of.
+pub(super) const SETTLED: &str = "settled";
 /// Not 0 while all orders are held.
 pub(super) const HELD: &str = "held";
 

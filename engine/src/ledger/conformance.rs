@@ -371,7 +371,8 @@ fn batch(entries: &[(&str, u64)], orders: &[(&str, u64)]) -> Batch {
         payload: vec![0, 255, b'"', b'\''],
         steps: vec!["call".to_owned(), "tell".to_owned()],
     };
-    Batch { entries: entries.iter().map(entry).collect(), orders: orders.iter().map(order).collect() }
+    let (entries, orders) = (entries.iter().map(entry).collect(), orders.iter().map(order).collect());
+    Batch { entries, orders, ..Batch::default() }
 }
 
 fn settled(ledger: &dyn Ledger) -> Result<Vec<(u64, String, State)>, String> {
