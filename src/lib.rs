@@ -11,5 +11,6 @@ pub mod progress;
 pub mod replay;
 pub mod run;
 pub mod serve;
+pub mod store;
 pub mod supervise;
 pub mod telemetry;

@@ -1,7 +1,7 @@
 //! The end of the dataflow: audit entries and orders are handed to the ledger, in one order, as the frontier passes
 //! them. Owned here: what is handed over when. Not owned here: that it happens once (the ledger).
 
-use super::audit::{anomaly_entry, case_closed_entry};
+use super::audit::{ANOMALY, CASE_CLOSED, anomaly_entry, case_closed_entry, terms};
 use super::steps::order;
 use crate::model::anomaly::CaseClosed;
 use crate::model::decision::Decision;
@@ -96,13 +96,25 @@ impl Respond {
         match record {
             RespondRecord::Decision(decision) => {
                 let anomaly = &decision.anomaly;
-                let body = anomaly_entry(anomaly);
-                self.pending.entries.push(Entry { id: anomaly.id.to_string(), at: anomaly.at, body });
+                self.pending.entries.push(Entry {
+                    id: anomaly.id.to_string(),
+                    at: anomaly.at,
+                    dated: anomaly.time,
+                    group: anomaly.org.clone(),
+                    terms: terms(ANOMALY, &anomaly.actor.id),
+                    body: anomaly_entry(anomaly),
+                });
                 self.pending.orders.extend(order(&decision));
             }
             RespondRecord::Closed(case) => {
-                let body = case_closed_entry(&case);
-                self.pending.entries.push(Entry { id: case.id.to_string(), at: case.at, body });
+                self.pending.entries.push(Entry {
+                    id: case.id.to_string(),
+                    at: case.at,
+                    dated: case.at,
+                    group: case.org.clone(),
+                    terms: terms(CASE_CLOSED, &case.actor.id),
+                    body: case_closed_entry(&case),
+                });
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The steps of a response, as an executor goes through them: end the sessions, write the audit entry, tell everyone.
 //! Owned here: the order of a response, its steps and what each has to do. Not owned here: doing it, and trying again.
 
-use super::audit::response_entry;
+use super::audit::{SESSIONS_RESET, response_entry, terms};
 use super::message::message;
 use super::words::escape_chat;
 use crate::model::anomaly::Anomaly;
@@ -21,6 +21,9 @@ pub const AUDIT: &str = "audit";
 const MAIL: &str = "mail:";
 const DM: &str = "dm:";
 
+/// The lanes of all steps: which kinds there are.
+pub const LANES: [&str; 4] = [END_SESSIONS, AUDIT, "mail", "dm"];
+
 /// The version of the payload's layout.
 const PAYLOAD_VERSION: u32 = 1;
 
@@ -39,6 +42,7 @@ pub fn order(decision: &Decision) -> Option<Order> {
     Some(Order {
         id: response.id.to_string(),
         at: decision.anomaly.at,
+        group: decision.anomaly.org.clone(),
         payload: serde_json::to_vec(&payload).expect("a payload of names, numbers and lists has a JSON form"),
         steps: steps(response),
     })
@@ -128,6 +132,9 @@ pub fn perform(step: &str, payload: &[u8], details: &[Option<String>]) -> Result
         Some(Performance::Entry(Entry {
             id: response.id.to_string(),
             at: anomaly.at,
+            dated: anomaly.time,
+            group: anomaly.org.clone(),
+            terms: terms(SESSIONS_RESET, &anomaly.actor.id),
             body: response_entry(anomaly, response, ended),
         }))
     } else if let Some(user) = step.strip_prefix(MAIL) {
