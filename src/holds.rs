@@ -32,7 +32,7 @@ impl Holds {
         }
         let first = !std::mem::replace(&mut self.begun, true);
         let mut last: BTreeMap<Option<String>, bool> = BTreeMap::new();
-        due.into_iter().for_each(|hold| drop(last.insert(hold.org, hold.on)));
+        last.extend(due.into_iter().map(|hold| (hold.org, hold.on)));
         for (org, on) in last.into_iter().filter(|(_, on)| *on || !first) {
             let scope = org.as_deref().map_or(Scope::All, Scope::Group);
             ledger.hold(scope, on, now.0 / 1_000)?;

@@ -4,7 +4,7 @@
 
 use crate::input::ListChange;
 use crate::job::at_whole_millis;
-use connectors::sqlite::{Kept, SqliteStore};
+use connectors::store::{Kept, Store};
 use engine::error::Error;
 use engine::snapshot::repository::Repository;
 use engine::source::scheduled::Arrivals;
@@ -42,12 +42,12 @@ impl Post {
 /// Records on their way into the dataflow.
 pub struct Arrived {
     came: Receiver<Came>,
-    store: SqliteStore,
+    store: Store,
     changes: Arc<Mutex<Vec<ListChange>>>,
 }
 
 /// A new inbox, and where it is sent to. What it takes in is kept in `store`, and changes of lists are told to `changes`.
-pub fn inbox(store: SqliteStore, changes: Arc<Mutex<Vec<ListChange>>>) -> (Post, Arrived) {
+pub fn inbox(store: Store, changes: Arc<Mutex<Vec<ListChange>>>) -> (Post, Arrived) {
     let (to, came) = channel();
     (Post(to), Arrived { came, store, changes })
 }
@@ -56,7 +56,7 @@ pub fn inbox(store: SqliteStore, changes: Arc<Mutex<Vec<ListChange>>>) -> (Post,
 ///
 /// # Errors
 /// As the store fails; [`Error::Corrupt`] for a record that cannot be read.
-pub fn kept(store: &SqliteStore) -> Result<Vec<ControlRecord>, Error> {
+pub fn kept(store: &Store) -> Result<Vec<ControlRecord>, Error> {
     let record = |Kept { seq, at, line }: Kept| Ok(ControlRecord { at, ..read(&line, seq)? });
     store.control()?.into_iter().map(record).collect()
 }
@@ -65,7 +65,7 @@ pub fn kept(store: &SqliteStore) -> Result<Vec<ControlRecord>, Error> {
 ///
 /// # Errors
 /// As the store and the repository fail.
-pub fn forget(store: &mut SqliteStore, repository: &Repository) -> Result<(), Error> {
+pub fn forget(store: &mut Store, repository: &Repository) -> Result<(), Error> {
     let found = repository.list()?.into_iter();
     let cuts: Option<Vec<_>> = found.map(|found| Some(found.manifest.ok()?.at)).collect();
     match cuts.into_iter().flatten().min() {
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_record_comes_into_the_dataflow_once_with_a_time_that_lasts() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || SqliteStore::open(&folder.path().join("control.sqlite")).unwrap();
+        let open = || Store::open_file(&folder.path().join("control.sqlite")).unwrap();
         let changes = Arc::new(Mutex::new(Vec::new()));
         let (post, mut arrived) = inbox(open(), changes.clone());
         let exits = |address: &str| BTreeSet::from([address.parse().unwrap()]);

@@ -14,5 +14,6 @@ pub mod progress;
 pub mod replay;
 pub mod run;
 pub mod serve;
+pub mod store;
 pub mod supervise;
 pub mod telemetry;

@@ -6,7 +6,7 @@ use crate::run::Watch;
 use axum::http::header::{HeaderMap, HeaderValue, USER_AGENT};
 use config::ThreatLists;
 use connectors::http::{Bounds, Fetcher};
-use connectors::sqlite::SqliteStore;
+use connectors::store::Store;
 use engine::clock::Clock;
 use engine::error::Error;
 use engine::snapshot::repository::Repository;
@@ -63,7 +63,7 @@ impl Fetching {
     pub fn start(
         lists: &ThreatLists,
         control: &[ControlRecord],
-        store: SqliteStore,
+        store: Store,
         repository: Repository,
         (watch, to): (&Watch, Post),
     ) -> Result<Option<Fetching>, Error> {
@@ -120,7 +120,7 @@ struct Errand {
     exits: Exits,
     to: Post,
     clock: Clock,
-    store: SqliteStore,
+    store: Store,
     repository: Repository,
 }
 

@@ -5,7 +5,7 @@
 
 use crate::holds::Holds;
 use crate::inbox::{Post, forget};
-use connectors::sqlite::SqliteStore;
+use connectors::store::Store;
 use engine::clock::Clock;
 use engine::error::Error;
 use engine::ledger::{AttemptResult, Ledger, Settlement, State};
@@ -37,7 +37,7 @@ impl Outcomes {
     ///
     /// # Errors
     /// As the store fails, or if there can be no thread for it.
-    pub(crate) fn start(store: SqliteStore, repository: Repository, holds: Holds, post: Post) -> Result<Self, Error> {
+    pub(crate) fn start(store: Store, repository: Repository, holds: Holds, post: Post) -> Result<Self, Error> {
         let heard = Heard { through: 0, told: store.settled_heard()?, unanswered: BTreeSet::new() };
         let mut errand = Errand { store, repository, holds, heard, post, clock: Clock::system() };
         let (stop, stopped) = channel();
@@ -62,7 +62,7 @@ impl Drop for Outcomes {
 
 /// What the thread works with.
 struct Errand {
-    store: SqliteStore,
+    store: Store,
     repository: Repository,
     holds: Holds,
     heard: Heard,
@@ -151,4 +151,137 @@ fn unended(ledger: &dyn Ledger, settlement: &Settlement) -> Result<Option<Ended>
         }
     }
     Ok(Some(if doubtful { Ended::Unknown } else { Ended::No }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::ledger::{Ask, Batch, Claim, StepOutcome};
+    use operators::decide::decide;
+    use operators::model::anomaly::Anomaly;
+    use operators::model::event::{KeyKind, Person, Place};
+    use operators::model::reason::Reason;
+    use operators::respond::steps::{LANES, order};
+
+    fn anomaly(n: u64) -> Anomaly {
+        let text = String::new;
+        let person = Person { id: "U1".to_owned(), name: text(), email: "u1@example.org".to_owned(), team: text() };
+        Anomaly {
+            id: Id::of("anomaly", &[&n.to_le_bytes()]),
+            at: Micros(n),
+            time: Micros(n),
+            org: "E1".to_owned(),
+            user: "U1".to_owned(),
+            kind: KeyKind::User,
+            reasons: vec![Reason::Tor],
+            evidence: Vec::new(),
+            actor: person,
+            place: Place { kind: text(), id: text(), name: text(), domain: text() },
+            ua: text(),
+            session: None,
+            ip_address: text(),
+            previous_ip_address: text(),
+            previous_ua: text(),
+            location: text(),
+            first_seen: Micros(n),
+            marks: Vec::new(),
+            by_app: false,
+            is_external: None,
+            imported: false,
+        }
+    }
+
+    /// A ledger with an order for sessions, its audit entry and a mail; and the order's id.
+    fn ordered(store: &mut Store, n: u64) -> String {
+        let decision = decide(anomaly(n), &Default::default(), &Default::default(), &Default::default());
+        let order = order(&decision).expect("it is answered");
+        let id = order.id.clone();
+        store.issue(&Batch { orders: vec![order], ..Batch::default() }, Micros(n)).unwrap();
+        id
+    }
+
+    fn claim(store: &mut Store, id: &str, now_ms: u64) -> Claim {
+        let ask = Ask { lanes: &LANES, now_ms, lease_ms: 100, limit: 10, per_group: 10 };
+        let mut claims = store.claim(&ask).unwrap();
+        claims.retain(|claim| claim.order.id == id);
+        claims.pop().expect("it is due")
+    }
+
+    fn attempt(store: &mut Store, id: &str, now_ms: u64, outcome: &StepOutcome) {
+        let claim = claim(store, id, now_ms);
+        let recorded = store.record(&claim, outcome, &[], now_ms + 1).unwrap();
+        assert_eq!(recorded, engine::ledger::Recorded::Applied);
+    }
+
+    /// What is heard of everything since `told`.
+    fn heard(store: &Store, told: u64) -> Vec<(u64, String, Ended)> {
+        let mut heard = Heard { through: 0, told, unanswered: BTreeSet::new() };
+        let lines = store.settled_after(0, 100).unwrap().into_iter().filter_map(|settlement| {
+            let line = heard.hear(store, &settlement, Micros(5)).unwrap()?;
+            let record = operators::decode::control::parse_outcome(&line, 0).expect("it can be read again");
+            let operators::model::control::ControlValue::Outcome(settled) = record.value else { panic!("{line}") };
+            assert_eq!((&*record.org, &*settled.user), ("E1", "U1"));
+            Some((settlement.seq, record.key, settled.ended))
+        });
+        lines.collect()
+    }
+
+    const DONE: StepOutcome = StepOutcome::Done { detail: None };
+
+    fn dead() -> StepOutcome {
+        StepOutcome::Dead { error: "refused".to_owned() }
+    }
+
+    fn unknown(retry_at_ms: Option<u64>) -> StepOutcome {
+        StepOutcome::Unknown { retry_at_ms, error: "no answer".to_owned() }
+    }
+
+    #[test]
+    fn what_says_that_sessions_were_not_ended_is_heard_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open_file(&folder.path().join("control.sqlite")).unwrap();
+        let store = &mut store;
+        let done = ordered(store, 1);
+        (0..3).for_each(|n| attempt(store, &done, 10 + 10 * n, &DONE));
+        // The sessions were ended, the mail could not be sent.
+        let untold = ordered(store, 2);
+        attempt(store, &untold, 100, &DONE);
+        attempt(store, &untold, 110, &DONE);
+        attempt(store, &untold, 120, &dead());
+        let refused = ordered(store, 3);
+        attempt(store, &refused, 200, &dead());
+        let expired = ordered(store, 4);
+        attempt(store, &expired, 300, &StepOutcome::Expired { error: "late".to_owned() });
+        let nobody_knows = ordered(store, 5);
+        attempt(store, &nobody_knows, 400, &unknown(None));
+        // Refused in the end, but an earlier attempt may have reached somebody.
+        let doubtful = ordered(store, 6);
+        attempt(store, &doubtful, 500, &unknown(Some(510)));
+        attempt(store, &doubtful, 520, &dead());
+        // One that never was tried again after an unknown attempt, and one that was.
+        let repeated = ordered(store, 7);
+        attempt(store, &repeated, 600, &unknown(Some(610)));
+        (0..3).for_each(|n| attempt(store, &repeated, 620 + 10 * n, &DONE));
+        let news: Vec<(String, Ended)> = heard(store, 0).into_iter().map(|(_, id, ended)| (id, ended)).collect();
+        let expected = [
+            (refused.clone(), Ended::No),
+            (expired, Ended::No),
+            (nobody_knows.clone(), Ended::Unknown),
+            (doubtful, Ended::Unknown),
+        ];
+        assert_eq!(news, expected);
+
+        // By hand it was done after all, and once more not.
+        assert!(store.retry(&refused, 700).unwrap() && store.retry(&nobody_knows, 700).unwrap());
+        let last = store.settled_after(0, 100).unwrap().last().unwrap().seq;
+        attempt(store, &refused, 800, &DONE);
+        assert!(heard(store, last).is_empty(), "it has not come to rest");
+        attempt(store, &refused, 900, &DONE);
+        attempt(store, &refused, 1_000, &dead());
+        attempt(store, &nobody_knows, 1_100, &dead());
+        let news: Vec<(String, Ended)> = heard(store, last).into_iter().map(|(_, id, ended)| (id, ended)).collect();
+        assert_eq!(news, [(refused, Ended::AfterAll), (nobody_knows, Ended::Unknown)], "that doubt remains");
+        let last = store.settled_after(0, 100).unwrap().last().unwrap().seq;
+        assert!(heard(store, last).is_empty(), "what was told before is no news after a restart");
+    }
 }

@@ -5,10 +5,12 @@ use crate::cluster::{self, Cluster};
 use crate::detect::{self, Detect};
 use crate::flags::Flags;
 use crate::layers::Layers;
+use crate::ledger::{self, LedgerServer};
 use crate::lists::{self, ThreatLists};
 use crate::networks;
 use crate::problem::{Problem, Problems};
 use crate::read::{self, Refusal, Section};
+use crate::respond::{self, Respond};
 use crate::source::{self, Source, SourceKind};
 use crate::value::{Origin, Value};
 use operators::decode::networks::About;
@@ -57,6 +59,10 @@ pub struct Job {
     pub threat_lists: ThreatLists,
     /// What detection asks for.
     pub detect: Detect,
+    /// Where the control store is; `None` is a file in the data directory.
+    pub ledger: Option<LedgerServer>,
+    /// How responses are carried out.
+    pub respond: Respond,
     /// The processes of the job, and how long they wait for each other.
     pub cluster: Cluster,
 }
@@ -139,6 +145,8 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     let threat_lists = root.section("threat_lists", |section| lists::read(section, follows || sources.is_none()));
     let detect = root.section("detect", detect::read);
     let latch = root.section("decide", |decide| decide.read("latch", read::switch));
+    let ledger = root.section("ledger", ledger::read);
+    let respond = root.section("respond", respond::read);
     let running = running?;
     Some(Job {
         data_dir: running.data_dir,
@@ -159,6 +167,8 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         threat_lists: threat_lists?,
         detect: detect?,
         latch: latch?,
+        ledger: ledger?,
+        respond: respond?,
         cluster: cluster?,
     })
 }

@@ -3,7 +3,6 @@
 
 use super::answer::Answer;
 use crate::run::Responses;
-use connectors::sqlite::SqliteStore;
 use engine::error::Error;
 use engine::ledger::Ledger;
 use operators::respond::steps::EndSessions;
@@ -22,7 +21,7 @@ impl Terminator {
     }
 
     /// Ends the sessions of a user, once per key.
-    pub(super) fn end(&mut self, ledger: &mut SqliteStore, call: &EndSessions) -> Result<Answer, Error> {
+    pub(super) fn end(&self, ledger: &mut dyn Ledger, call: &EndSessions) -> Result<Answer, Error> {
         if ledger.receipt(&call.idempotency_key, &call.body)? {
             self.responses.sessions_ended.fetch_add(1, Ordering::Relaxed);
         }

@@ -2,9 +2,8 @@
 //! hold and are told of, what an org sets is on the audit log, and the kill switch stops effects at once.
 
 use crate::inputs::{EXIT, Event, START, control, in_order};
-use crate::outputs::Outputs;
+use crate::outputs::{Outputs, ledger};
 use crate::support::{Job, Place, Totals};
-use connectors::sqlite::SqliteStore;
 use engine::ledger::Ledger;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -258,10 +257,7 @@ fn the_kill_switch_works_while_nothing_happens() {
     let config = place.config("data", &[input], "follow = true\nmax_delay = \"1h\"", "").control(&file);
     let mut running = config.start();
     running.address();
-    let held = || {
-        let store = SqliteStore::open_to_read(&config.data_dir.join("control.sqlite")).ok();
-        store.is_some_and(|store| store.holds().is_ok_and(|holds| holds.groups == ["E1"]))
-    };
+    let held = || ledger(&config.data_dir).is_some_and(|store| store.holds().is_ok_and(|holds| holds.groups == ["E1"]));
     running.running_until("the org to be held", held);
     let (noticed, late) = (now(), now().saturating_sub(due));
     assert!(noticed >= due && late <= 5, "held {late} s after it was due");

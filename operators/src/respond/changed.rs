@@ -2,10 +2,12 @@
 //! Owned here: their keys, in a fixed order, on one line. A control record does not say who set it, so the actor is the
 //! one that Slack writes where there is none.
 
+use super::audit::{BY_ACTION, BY_ACTOR, BY_ENTITY};
 use crate::model::change::{Change, Preferences, Step, What};
 use crate::model::control::{AllowList, Channels};
 use crate::model::event::Person;
 use crate::model::reason::Reason;
+use engine::ledger::Term;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -24,6 +26,18 @@ pub const ALLOW_LIST: &str = "anomaly_allow_list_changed";
 
 /// The user id that Slack writes where nobody acted.
 const NOBODY: &str = "USLACKUSER";
+
+/// What the entry of a change is found under: its action, its actor, and whom or what it is about.
+pub fn change_terms(change: &Change) -> Vec<Term> {
+    let (action, entity) = match &change.what {
+        What::Preferences(_) => (PREFERENCES, &change.org),
+        What::User(user, _) => (USER, user),
+        What::Group(group, _) => (GROUP, group),
+        What::AllowList(_) => (ALLOW_LIST, &change.org),
+    };
+    let terms = [(BY_ACTION, action), (BY_ACTOR, NOBODY), (BY_ENTITY, entity.as_str())];
+    terms.map(|(kind, value)| Term { kind, value: value.to_owned() }).to_vec()
+}
 
 /// The entry of a change. Its id is the change's.
 pub fn change_entry(change: &Change) -> String {

@@ -1,8 +1,8 @@
 //! The end of the dataflow: audit entries, orders and words on orders are handed to the ledger, in one order, as the frontier passes
 //! them. Owned here: what is handed over when. Not owned here: that it happens once (the ledger).
 
-use super::audit::{anomaly_entry, case_closed_entry};
-use super::changed::change_entry;
+use super::audit::{ANOMALY, CASE_CLOSED, anomaly_entry, case_closed_entry, terms};
+use super::changed::{change_entry, change_terms};
 use super::steps::order;
 use crate::decide::DecideOut;
 use crate::model::anomaly::CaseClosed;
@@ -155,15 +155,36 @@ impl Respond {
                 recalls.push(Recall { order: id.to_string(), at, why });
             }
             RespondRecord::Change(change) => {
-                entries.push(Entry { id: change.id.to_string(), at: change.at, body: change_entry(&change) });
+                entries.push(Entry {
+                    id: change.id.to_string(),
+                    at: change.at,
+                    dated: change.at,
+                    group: change.org.clone(),
+                    terms: change_terms(&change),
+                    body: change_entry(&change),
+                });
             }
             RespondRecord::Decision(decision) => {
                 let anomaly = &decision.anomaly;
-                entries.push(Entry { id: anomaly.id.to_string(), at: anomaly.at, body: anomaly_entry(anomaly) });
+                entries.push(Entry {
+                    id: anomaly.id.to_string(),
+                    at: anomaly.at,
+                    dated: anomaly.time,
+                    group: anomaly.org.clone(),
+                    terms: terms(ANOMALY, &anomaly.actor.id),
+                    body: anomaly_entry(anomaly),
+                });
                 orders.extend(order(&decision));
             }
             RespondRecord::Closed(case) => {
-                entries.push(Entry { id: case.id.to_string(), at: case.at, body: case_closed_entry(&case) });
+                entries.push(Entry {
+                    id: case.id.to_string(),
+                    at: case.at,
+                    dated: case.at,
+                    group: case.org.clone(),
+                    terms: terms(CASE_CLOSED, &case.actor.id),
+                    body: case_closed_entry(&case),
+                });
             }
         }
     }

@@ -2,7 +2,7 @@
 //! only tell admins that nobody was answered. Owned here: the order of either, its steps and what each has to do. Not
 //! owned here: doing it, and trying again.
 
-use super::audit::response_entry;
+use super::audit::{SESSIONS_RESET, response_entry, terms};
 use super::escalation;
 use super::message::{Message, message};
 use super::words::escape_chat;
@@ -22,6 +22,9 @@ pub const AUDIT: &str = "audit";
 
 const MAIL: &str = "mail:";
 const DM: &str = "dm:";
+
+/// The lanes of all steps: which kinds there are.
+pub const LANES: [&str; 4] = [END_SESSIONS, AUDIT, "mail", "dm"];
 
 /// The version of the payload's layout.
 const PAYLOAD_VERSION: u32 = 2;
@@ -81,6 +84,7 @@ pub fn order(decision: &Decision) -> Option<Order> {
     Some(Order {
         id: payload.id().to_string(),
         at: decision.anomaly.at,
+        group: decision.anomaly.org.clone(),
         payload: serde_json::to_vec(&payload).expect("a payload of names, numbers and lists has a JSON form"),
         steps,
     })
@@ -184,6 +188,9 @@ pub fn perform(step: &str, payload: &[u8], details: &[Option<String>]) -> Result
             Some(Performance::Entry(Entry {
                 id: response.id.to_string(),
                 at: payload.anomaly.at,
+                dated: payload.anomaly.time,
+                group: payload.anomaly.org.clone(),
+                terms: terms(SESSIONS_RESET, &payload.anomaly.actor.id),
                 body: response_entry(&payload.anomaly, response, ended),
             }))
         }

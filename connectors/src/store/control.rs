@@ -1,11 +1,9 @@
 //! Control records that came in while a job ran, each with the time that it was given, so that it takes effect at that
 //! time again after a restart and in a replay. Owned here: that they last. Not owned here: what they say.
 
-use super::SqliteStore;
-use super::schema::{self, signed, unsigned};
+use super::{Statements, Store, args, schema};
 use engine::error::Error;
 use engine::time::Micros;
-use rusqlite::params;
 
 /// The slot of records that nothing replaces.
 const ONCE: &str = "";
@@ -21,19 +19,14 @@ pub struct Kept {
     pub line: String,
 }
 
-impl SqliteStore {
+impl Store {
     /// Keeps a record that takes effect at `at`. Of two in one `slot` the later one replaces the earlier. It is durable
     /// on return. Returns its number.
     ///
     /// # Errors
     /// [`Error::Fault`] if a newer generation has taken over. Else as the store fails.
     pub fn keep_control(&mut self, at: Micros, slot: &str, line: &str) -> Result<u64, Error> {
-        self.act(|transaction| {
-            transaction
-                .prepare_cached("insert into control (at, slot, line) values (?1, ?2, ?3)")?
-                .execute(params![signed(at.0), slot, line])?;
-            Ok(unsigned(transaction.last_insert_rowid()))
-        })
+        self.act(|on| keep(on, at, slot, line))
     }
 
     /// Keeps a record that came of a settlement and takes effect at `at`: it is needed by who starts before that, and nothing
@@ -41,15 +34,11 @@ impl SqliteStore {
     /// number.
     ///
     /// # Errors
-    /// As [`SqliteStore::keep_control`].
+    /// As [`Store::keep_control`].
     pub fn keep_settled(&mut self, at: Micros, settlement: u64, line: &str) -> Result<u64, Error> {
-        self.act(|transaction| {
-            transaction
-                .prepare_cached("insert into control (at, slot, line) values (?1, ?2, ?3)")?
-                .execute(params![signed(at.0), ONCE, line])?;
-            let seq = unsigned(transaction.last_insert_rowid());
-            schema::set_number(transaction, schema::SETTLED, settlement)?;
-            Ok(seq)
+        self.act(|on| {
+            schema::set_number(on, schema::SETTLED, settlement)?;
+            keep(on, at, ONCE, line)
         })
     }
 
@@ -58,7 +47,7 @@ impl SqliteStore {
     /// # Errors
     /// As the store fails.
     pub fn settled_heard(&self) -> Result<u64, Error> {
-        self.read(|connection| schema::number(connection, schema::SETTLED))
+        self.read(|on| schema::number(on, schema::SETTLED))
     }
 
     /// All that is kept, in the order in which it came in.
@@ -66,12 +55,11 @@ impl SqliteStore {
     /// # Errors
     /// As the store fails.
     pub fn control(&self) -> Result<Vec<Kept>, Error> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached("select seq, at, line from control order by seq")?;
-            let kept = statement.query_map([], |row| {
-                Ok(Kept { seq: unsigned(row.get(0)?), at: Micros(unsigned(row.get(1)?)), line: row.get(2)? })
-            })?;
-            Ok(kept.collect::<Result<_, _>>()?)
+        self.read(|on| {
+            let kept = on.query("select seq, at, line from control order by seq", args![])?.into_iter();
+            let kept =
+                kept.map(|mut row| Ok(Kept { seq: row.number(0)?, at: Micros(row.number(1)?), line: row.text(2)? }));
+            kept.collect()
         })
     }
 
@@ -81,17 +69,18 @@ impl SqliteStore {
     /// # Errors
     /// [`Error::Fault`] if a newer generation has taken over. Else as the store fails.
     pub fn forget_control(&mut self, at: Micros) -> Result<(), Error> {
-        self.act(|transaction| {
-            transaction
-                .prepare_cached(
-                    "delete from control where slot <> ?2 and exists (select 1 from control as later where later.slot = control.slot \
-                     and later.at <= ?1 and (later.at, later.seq) > (control.at, control.seq))",
-                )?
-                .execute(params![signed(at.0), ONCE])?;
-            transaction
-                .prepare_cached("delete from control where slot = ?2 and at <= ?1")?
-                .execute(params![signed(at.0), ONCE])?;
-            Ok(())
+        self.act(|on| {
+            let delete = "delete from control where slot <> ?2 and exists (select 1 from control as later where \
+                          later.slot = control.slot and later.at <= ?1 and (later.at, later.seq) > (control.at, \
+                          control.seq))";
+            on.execute(delete, args![at.0, ONCE])?;
+            on.execute("delete from control where slot = ?2 and at <= ?1", args![at.0, ONCE]).map(drop)
         })
     }
+}
+
+fn keep(on: &dyn Statements, at: Micros, slot: &str, line: &str) -> Result<u64, Error> {
+    let insert = "insert into control (at, slot, line) values (?1, ?2, ?3) returning seq";
+    let kept = on.query(insert, args![at.0, slot, line])?.pop();
+    kept.map_or_else(|| Err(on.corrupt("keeps no control record")), |mut row| row.number(0))
 }
