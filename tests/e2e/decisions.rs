@@ -2,11 +2,14 @@
 //! hold and are told of, what an org sets is on the audit log, and the kill switch stops effects at once.
 
 use crate::inputs::{EXIT, Event, START, control, in_order};
-use crate::outputs::{Outputs, ledger};
-use crate::support::{Job, Place, Totals};
-use engine::ledger::Ledger;
+use crate::outputs::{Outputs, ledger, lines_so_far, snapshots};
+use crate::support::{Job, Place, Totals, aerie};
+use engine::ledger::{Ledger, Page};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The names of all outcomes, in the order of the contract.
@@ -249,7 +252,7 @@ fn what_is_held_is_decided_and_not_done() {
 #[test]
 fn the_kill_switch_works_while_nothing_happens() {
     let place = Place::new();
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs();
+    let now = || now() as u64;
     let due = now() + 4;
     let file = place.write_lines("control.ndjson", &[control("control", "E1", "hold", json!({"on": true}), due)]);
     // Nobody says anything, and event time would stand still for an hour.
@@ -261,4 +264,73 @@ fn the_kill_switch_works_while_nothing_happens() {
     running.running_until("the org to be held", held);
     let (noticed, late) = (now(), now().saturating_sub(due));
     assert!(noticed >= due && late <= 5, "held {late} s after it was due");
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs_f64()
+}
+
+/// An event of one session through an exit.
+fn visit_at(id: &str, secs: f64) -> Event {
+    Event::new(id, 0).user("U1").session("s1").ip(EXIT).set("/date_create", json!(secs))
+}
+
+/// Appends an event.
+fn append(input: &Path, event: Event) {
+    let mut file = OpenOptions::new().append(true).open(input).expect("the input is there");
+    writeln!(file, "{}", event.line()).expect("the input can be appended to");
+}
+
+#[test]
+fn what_an_org_no_longer_wants_is_taken_back_and_what_goes_on_is_answered_anew() {
+    let place = Place::new();
+    let start = now() as u64;
+    let tor = |on: bool| json!({"responses": {"tor": {"enabled": on}}});
+    // Nothing is done for the org, as if its receiver were gone; it switches the toggle off, and on again.
+    let set = [
+        control("control", "E1", "hold", json!({"on": true}), start - 60),
+        control("settings", "E1", "aer", tor(false), start + 4),
+        control("settings", "E1", "aer", tor(true), start + 8),
+    ];
+    let input = place.write("events.ndjson", "");
+    let source = "follow = true\nmax_delay = \"200ms\"\nmax_disorder = \"1s\"";
+    let config = place.config("data", std::slice::from_ref(&input), source, "");
+    let exits = place.write("exits.txt", format!("{EXIT}\n"));
+    let settings = "snapshot_every = \"100ms\"\nsnapshots_kept = 1000";
+    let config = config.control(&place.write_lines("control.ndjson", &set)).tor_list(&exits).settings(settings);
+    let mut running = config.start();
+    running.address();
+    let states = || -> Vec<(String, String)> {
+        let Some(ledger) = ledger(&config.data_dir) else { return Vec::new() };
+        let page = Page { state: None, group: None, before: None, limit: 10 };
+        let orders = ledger.orders(page).unwrap_or_default().into_iter();
+        orders.map(|order| (order.state.name().to_owned(), order.error.unwrap_or_default())).collect()
+    };
+    // A first event alone could be one whose clock is wrong.
+    append(&input, Event::new("e0", start).user("U0").session("s0"));
+    append(&input, visit_at("e1", (start + 1) as f64));
+    running.running_until("a response to be ordered", || states().len() == 1);
+    running.running_until("it to be taken back", || {
+        states().iter().any(|(state, error)| state == "expired" && error.contains("withdrawn"))
+    });
+    // The same session goes on: it is no longer taken for ended, and its case is closed.
+    running.running_until("the toggle to be on again", || now() as u64 >= start + 10);
+    let decisions = config.data_dir.join("decisions.ndjson");
+    let answered = || {
+        let lines = lines_so_far(&decisions);
+        lines.iter().filter(|line| line.contains("\"decision\":\"responded\"")).count()
+    };
+    let mut events = 0;
+    running.running_until("what goes on to be answered", || {
+        events += 1;
+        append(&input, visit_at(&format!("again{events}"), now()));
+        answered() == 2
+    });
+    running.running_until("it to be ordered", || states().len() == 2);
+    running.terminate().done();
+    let snapshot = snapshots(&config.data_dir).first().expect("a first snapshot").to_string();
+    let dir = config.data_dir.display().to_string();
+    let words = ["replay", "--json", "--data-dir", &dir, "--from", &snapshot, "--workers", "2"];
+    let report = aerie(&words).done().json();
+    assert_eq!((&report["differing"], &report["compared"]["orders"]), (&json!(0), &json!(2)), "{report}");
 }
