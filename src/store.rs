@@ -21,7 +21,7 @@ pub struct StorePlace(At);
 enum At {
     File(PathBuf),
     /// A server, and until when it is waited for when it is lost.
-    Server(Server, Patience),
+    Server(Box<Server>, Patience),
 }
 
 impl StorePlace {
@@ -49,7 +49,7 @@ impl StorePlace {
     fn with(job: &Job, patience: Patience) -> Result<Self, Error> {
         Ok(match &job.ledger {
             None => StorePlace::file(job.data_dir.join(FILE)),
-            Some(ledger) => StorePlace(At::Server(server(ledger)?, patience)),
+            Some(ledger) => StorePlace(At::Server(Box::new(server(ledger)?), patience)),
         })
     }
 

@@ -176,8 +176,8 @@ fn what_is_refused_is_told_without_the_password() {
     let missing = Store::existing_on_server(&at(&server.url(), "missing")).unwrap_err();
     assert!(matches!(&missing, Error::Invalid(text) if text.contains("no control store")), "{missing}");
     drop(open(&server, "aerie"));
-    let psql = |sql: &str| server.run(sql);
-    psql(
+    meddle(
+        &server,
         "update aerie.numbers set value = 99 where name = 'format'; create schema other; create table other.t (x int)",
     );
     let newer = refused(&at(&server.url(), "aerie"));

@@ -174,8 +174,7 @@ impl Hand {
             return Ok(false);
         }
         let (now_ms, group) = (self.now_ms(), claim.order.group.as_str());
-        // This one is begun, and counts.
-        if self.ledger.begun_since(END_SESSIONS, group, now_ms.saturating_sub(HOUR_MS))? <= most {
+        if self.ledger.begun_since(claim, now_ms.saturating_sub(HOUR_MS))? < most {
             return Ok(false);
         }
         self.ledger.hold(Scope::Group(group), true, now_ms)?;

@@ -353,8 +353,8 @@ impl Ledger for Store {
         self.read(read::holds)
     }
 
-    fn begun_since(&self, lane: &str, group: &str, since_ms: u64) -> Result<u64, Error> {
-        self.read(|on| read::begun_since(on, lane, group, since_ms))
+    fn begun_since(&self, claim: &Claim, since_ms: u64) -> Result<u64, Error> {
+        self.read(|on| read::begun_since(on, claim, since_ms))
     }
 
     fn open_orders(&self) -> Result<u64, Error> {

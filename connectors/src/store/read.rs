@@ -3,7 +3,7 @@
 use super::{Arg, Row, Statements, args};
 use engine::error::Error;
 use engine::ledger::{
-    Attempt, AttemptResult, Entry, Holds, Order, OrderStatus, Page, Receipt, Settlement, State, Term,
+    Attempt, AttemptResult, Claim, Entry, Holds, Order, OrderStatus, Page, Receipt, Settlement, State, Term, lane,
 };
 use engine::time::Micros;
 
@@ -98,11 +98,13 @@ pub(super) fn holds(on: &dyn Statements) -> Result<Holds, Error> {
     Ok(Holds { all, groups })
 }
 
-pub(super) fn begun_since(on: &dyn Statements, lane: &str, group: &str, since_ms: u64) -> Result<u64, Error> {
-    let released = number(on, "select released_ms from groups where grp = ?1", args![group])?;
+pub(super) fn begun_since(on: &dyn Statements, claim: &Claim, since_ms: u64) -> Result<u64, Error> {
+    let Order { id, group, .. } = &claim.order;
+    let released = number(on, "select released_ms from groups where grp = ?1", args![group.as_str()])?;
+    let own = number(on, "select seq from orders where id = ?1", args![id.as_str()])?;
     let query = "select count(distinct order_seq) from attempts where lane = ?1 and grp = ?2 and claimed_ms >= ?3 \
-                 and result in ('open', 'lost', 'done', 'unknown')";
-    number(on, query, args![lane, group, since_ms.max(released)])
+                 and order_seq <> ?4 and (result in ('lost', 'done', 'unknown') or result = 'open' and order_seq < ?4)";
+    number(on, query, args![lane(claim.step_name()), group.as_str(), since_ms.max(released), own])
 }
 
 pub(super) fn count(on: &dyn Statements, state: State) -> Result<u64, Error> {

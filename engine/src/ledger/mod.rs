@@ -175,12 +175,13 @@ pub trait Ledger: Send {
     /// As the store fails.
     fn holds(&self) -> Result<Holds, Error>;
 
-    /// How many orders of a group have a step of this lane that was begun at `since_ms` or later, and not certainly
-    /// without effect. What was begun before the last hold on the group was lifted does not count.
+    /// How many other orders of the claim's group have a step of its lane that was begun at `since_ms` or later, and not
+    /// certainly without effect. Of those that are claimed just now only the ones issued before this one count, and what
+    /// was begun before the last hold on the group was lifted does not.
     ///
     /// # Errors
     /// As the store fails.
-    fn begun_since(&self, lane: &str, group: &str, since_ms: u64) -> Result<u64, Error>;
+    fn begun_since(&self, claim: &Claim, since_ms: u64) -> Result<u64, Error>;
 
     /// How many orders will still be worked on unless an admin holds them: ready, claimed, or unknown with a further
     /// attempt to come.

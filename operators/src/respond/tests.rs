@@ -367,7 +367,7 @@ impl Ledger for Recorded {
     fn current_generation(&self) -> Result<u64, Error> {
         unreachable!("the sink only issues")
     }
-    fn begun_since(&self, _: &str, _: &str, _: u64) -> Result<u64, Error> {
+    fn begun_since(&self, _: &Claim, _: u64) -> Result<u64, Error> {
         unreachable!("the sink only issues")
     }
     fn held_orders(&self) -> Result<u64, Error> {

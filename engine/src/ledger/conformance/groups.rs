@@ -71,21 +71,26 @@ pub(super) fn limits(open: Open<'_>) -> Check {
     let claims = ok(ledger.claim(&two(10_000_000)))?;
     same("two of a group at once", &ids(&claims), &vec!["m1", "x1", "m2"])?;
     same("no more", &ok(ledger.claim(&two(10_000_001)))?, &vec![])?;
-    let begun = |ledger: &dyn Ledger, since| ok(ledger.begun_since("call", "m", since));
-    same("begun", &begun(ledger.as_ref(), 10_000_000)?, &2)?;
-    same("not since", &begun(ledger.as_ref(), 10_000_001)?, &0)?;
-    same("in no other lane", &ok(ledger.begun_since("tell", "m", 0))?, &0)?;
+    let begun = |ledger: &dyn Ledger, claim: &Claim, since| ok(ledger.begun_since(claim, since));
+    let [first, other, second] = claims.as_slice() else { return Err("three were claimed".to_owned()) };
+    same("before the first", &begun(ledger.as_ref(), first, 10_000_000)?, &0)?;
+    same("before the second", &begun(ledger.as_ref(), second, 10_000_000)?, &1)?;
+    same("not since", &begun(ledger.as_ref(), second, 10_000_001)?, &0)?;
+    same("not of another group", &begun(ledger.as_ref(), other, 0)?, &0)?;
     let not_done = StepOutcome::NotDone { retry_at_ms: 10_000_010, error: "busy".to_owned() };
-    record(ledger.as_mut(), &claims[0], &not_done)?;
-    same("what certainly was not done does not count", &begun(ledger.as_ref(), 10_000_000)?, &1)?;
-    record(ledger.as_mut(), &claims[2], &StepOutcome::Unknown { retry_at_ms: None, error: "?".to_owned() })?;
-    same("what may have been does", &begun(ledger.as_ref(), 10_000_000)?, &1)?;
-    same("room again", &ids(&ok(ledger.claim(&two(10_000_010)))?), &vec!["m3", "m1"])?;
+    record(ledger.as_mut(), first, &not_done)?;
+    same("what certainly was not done does not count", &begun(ledger.as_ref(), second, 10_000_000)?, &0)?;
+    record(ledger.as_mut(), second, &StepOutcome::Unknown { retry_at_ms: None, error: "?".to_owned() })?;
+    let claims = ok(ledger.claim(&two(10_000_010)))?;
+    same("room again", &ids(&claims), &vec!["m3", "m1"])?;
+    let third = &claims[0];
+    same("what may have been does, in whatever order", &begun(ledger.as_ref(), &claims[1], 10_000_000)?, &1)?;
+    same("and what is under way before it", &begun(ledger.as_ref(), third, 10_000_000)?, &2)?;
     ensure(ok(ledger.hold(Scope::Group("m"), false, 10_000_020))?, "released")?;
-    same("what was not held is not released", &begun(ledger.as_ref(), 10_000_000)?, &3)?;
+    same("what was not held is not released", &begun(ledger.as_ref(), third, 10_000_000)?, &2)?;
     ensure(ok(ledger.hold(Scope::Group("m"), true, 10_000_021))?, "held")?;
     ensure(ok(ledger.hold(Scope::Group("m"), false, 10_000_022))?, "released")?;
-    same("a release counts anew", &begun(ledger.as_ref(), 10_000_000)?, &0)?;
+    same("a release counts anew", &begun(ledger.as_ref(), third, 10_000_000)?, &0)?;
     ensure(ok(ledger.retry("m2", 10_000_030))?, "retried")?;
     // Later than all that came before.
     for round in 11..20 {
