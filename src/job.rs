@@ -155,9 +155,8 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
         DetectOut::Move(moved) => Some(moved),
         _ => None,
     });
-    let histograms = Histograms;
     let [deltas] =
-        ports(flow.keyed("histograms", histograms, &parts.rocks, baseline_rows, vec![Input::Keyed(moves)])?)?;
+        ports(flow.keyed("histograms", Histograms, &parts.rocks, baseline_rows, vec![Input::Keyed(moves)])?)?;
     let quantiles = vec![Input::Keyed(distribution(deltas))];
     let learned = Thresholds::new(parts.detection.volumes);
     let [learned] = ports(flow.keyed(THRESHOLDS, learned, &MemoryStores, baseline_rows, quantiles)?)?;
@@ -175,8 +174,8 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
         Input::Keyed(active.flat_map(self::active).map(DecideRecord::from)),
         Input::Keyed(anomalies.flat_map(anomaly).map(DecideRecord::from)),
     ];
-    let decide = Decide::new(parts.shadow, parts.latch);
-    let [decisions, words] = ports(flow.keyed(DECIDE, decide, &parts.rocks, decide_rows, inputs)?)?;
+    let decide = flow.keyed(DECIDE, Decide::new(parts.shadow, parts.latch), &parts.rocks, decide_rows, inputs)?;
+    let [decisions, words] = ports(decide)?;
 
     let names = parts.names.clone();
     let late = late.flat_map(move |out| match out {
@@ -191,8 +190,7 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
 
     let respond = vec![
         Input::Keyed(policy.holds.map(RespondRecord::from)),
-        Input::Keyed(words.map(RespondRecord::from)),
-        Input::Keyed(decisions.map(RespondRecord::from)),
+        Input::Keyed(decisions.concat(words).map(RespondRecord::from)),
         Input::Keyed(closed.flat_map(case_closed).map(RespondRecord::from)),
     ];
     let (place, generation) = &parts.ledger;

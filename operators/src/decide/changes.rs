@@ -23,7 +23,7 @@ pub fn changes(at: Micros, org: &str, row: &OrgRow, change: &OrgChange) -> Vec<C
         }
         OrgChange::AllowList { position, list } => {
             let (from, to) = (row.allow_list.clone(), list.clone().unwrap_or_default());
-            let found = (from != to).then(|| What::AllowList(Step { from, to }));
+            let found = (from != to).then_some(What::AllowList(Step { from, to }));
             (*position, found.into_iter().collect())
         }
         _ => return Vec::new(),
@@ -44,7 +44,7 @@ fn id(at: Micros, org: &str, position: u64, what: &What) -> Id {
 
 fn of_settings(from: &Settings, to: &Settings) -> Vec<What> {
     let (before, after) = (preferences(from), preferences(to));
-    let preferences = (before != after).then(|| What::Preferences(Step { from: before, to: after }));
+    let preferences = (before != after).then_some(What::Preferences(Step { from: before, to: after }));
     let users = moved(from, to, |response| &response.exclude_users).map(|(user, step)| What::User(user, step));
     let groups = moved(from, to, |response| &response.exclude_groups).map(|(group, step)| What::Group(group, step));
     preferences.into_iter().chain(users).chain(groups).collect()
@@ -85,9 +85,12 @@ mod tests {
 
     const AT: Micros = Micros::from_secs(1_767_225_600);
 
-    fn set(responses: &[(Reason, Option<bool>, &[&str], &[&str])]) -> Settings {
+    /// A reason, its toggle, and which users and groups are excluded.
+    type Response<'a> = (Reason, Option<bool>, &'a [&'a str], &'a [&'a str]);
+
+    fn set(responses: &[Response<'_>]) -> Settings {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let of = |(reason, enabled, users, groups): &(Reason, Option<bool>, &[&str], &[&str])| {
+        let of = |(reason, enabled, users, groups): &Response<'_>| {
             let (exclude_users, exclude_groups) = (names(users), names(groups));
             (*reason, ResponseSetting { enabled: *enabled, exclude_users, exclude_groups })
         };

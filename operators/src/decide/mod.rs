@@ -136,7 +136,7 @@ impl Decide {
         };
         let of_org = Address::org(org);
         let default = OrgRow::default();
-        let row = match context.rows.read(of_org.key())? {
+        let row: &OrgRow = match context.rows.read(of_org.key())? {
             Some(DecideRow::Org(row)) => row,
             _ => &default,
         };
@@ -287,7 +287,7 @@ fn respond(decision: &Decision, org: &OrgRow, user: &UserRow) -> Option<Response
 
 /// The org's row in a slot. An org's address never holds another kind of row.
 fn org_row(slot: &mut Option<DecideRow>) -> &mut OrgRow {
-    match slot.get_or_insert_with(|| DecideRow::Org(OrgRow::default())) {
+    match slot.get_or_insert_with(|| DecideRow::Org(Box::default())) {
         DecideRow::Org(row) => row,
         DecideRow::User(_) => unreachable!("an org's address holds a user"),
     }
@@ -304,7 +304,7 @@ fn user_row(slot: &mut Option<DecideRow>) -> &mut UserRow {
 /// A row that says nothing is not kept.
 fn drop_if_empty(slot: &mut Option<DecideRow>) {
     let empty = match slot {
-        Some(DecideRow::Org(row)) => *row == OrgRow::default(),
+        Some(DecideRow::Org(row)) => **row == OrgRow::default(),
         Some(DecideRow::User(row)) => *row == UserRow::default(),
         None => false,
     };

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DecideRow {
     /// An org.
-    Org(OrgRow),
+    Org(Box<OrgRow>),
     /// A user of an org.
     User(UserRow),
 }
