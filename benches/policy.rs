@@ -47,6 +47,9 @@ struct Told {
     decide: Cell<u64>,
 }
 
+/// Makes the record of a change, for a round.
+type Change = fn(&Bench<'_>, u64) -> ControlRecord;
+
 struct Bench<'a> {
     worker: &'a mut Worker,
     control: InputHandle<Stamp, timely::container::CapacityContainerBuilder<Vec<ControlRecord>>>,
@@ -92,7 +95,7 @@ impl<'a> Bench<'a> {
             self.told.exemptions.get(),
             self.told.decide.get()
         );
-        let changes: [(&str, fn(&Bench<'_>, u64) -> ControlRecord); 4] = [
+        let changes: [(&str, Change); 4] = [
             ("nothing", |bench, _| bench.user(1)),
             ("one setting", |bench, round| bench.settings(bench.orgs / 2, round.is_multiple_of(2), &[])),
             ("a group of 1,000", |bench, round| bench.settings(0, true, [&["BIG"][..], &[]][(round % 2) as usize])),
