@@ -1,14 +1,16 @@
-//! The checked job: what the program builds from. Owned here: the top of the file, `[job]`, `[http]`, and the way from
-//! layers to a job.
+//! The checked job: what the program builds from. Owned here: the top of the file, `[job]`, `[http]`, `[decide]`, and the
+//! way from layers to a job.
 
 use crate::cluster::{self, Cluster};
 use crate::detect::{self, Detect};
 use crate::flags::Flags;
 use crate::layers::Layers;
+use crate::ledger::{self, LedgerServer};
 use crate::lists::{self, ThreatLists};
 use crate::networks;
 use crate::problem::{Problem, Problems};
 use crate::read::{self, Refusal, Section};
+use crate::respond::{self, Respond};
 use crate::source::{self, Source, SourceKind};
 use crate::value::{Origin, Value};
 use operators::decode::networks::About;
@@ -37,6 +39,8 @@ pub struct Job {
     pub snapshots_kept: NonZeroUsize,
     /// Decide but do not act, for every org.
     pub shadow: bool,
+    /// Once an org's blast-radius limit is reached, nobody there is answered until an admin resumes.
+    pub latch: bool,
     /// How long the end of bounded input waits for open responses.
     pub drain_timeout: Duration,
     /// What becomes of anomalies that were detected elsewhere.
@@ -55,6 +59,10 @@ pub struct Job {
     pub threat_lists: ThreatLists,
     /// What detection asks for.
     pub detect: Detect,
+    /// Where the control store is; `None` is a file in the data directory.
+    pub ledger: Option<LedgerServer>,
+    /// How responses are carried out.
+    pub respond: Respond,
     /// The processes of the job, and how long they wait for each other.
     pub cluster: Cluster,
 }
@@ -136,6 +144,9 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     // Of sources that cannot be read enough is said.
     let threat_lists = root.section("threat_lists", |section| lists::read(section, follows || sources.is_none()));
     let detect = root.section("detect", detect::read);
+    let latch = root.section("decide", |decide| decide.read("latch", read::switch));
+    let ledger = root.section("ledger", ledger::read);
+    let respond = root.section("respond", respond::read);
     let running = running?;
     Some(Job {
         data_dir: running.data_dir,
@@ -155,6 +166,9 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         networks: networks?,
         threat_lists: threat_lists?,
         detect: detect?,
+        latch: latch?,
+        ledger: ledger?,
+        respond: respond?,
         cluster: cluster?,
     })
 }

@@ -4,4 +4,4 @@
 pub mod file;
 pub mod http;
 pub mod outbox;
-pub mod sqlite;
+pub mod store;

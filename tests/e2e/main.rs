@@ -10,6 +10,7 @@ mod clock_steps;
 mod cluster;
 mod conservation;
 mod crash;
+mod decisions;
 mod determinism;
 mod disk_full;
 mod faults;
@@ -24,7 +25,9 @@ mod memory;
 mod networks;
 mod oracle;
 mod outputs;
+mod postgres;
 mod replay;
+mod responses;
 mod resume;
 #[path = "../../engine/tests/repository/s3.rs"]
 mod s3;
@@ -32,6 +35,8 @@ mod scores;
 #[path = "../../engine/tests/word_count/scratch.rs"]
 mod scratch;
 mod serve;
+#[path = "../../connectors/tests/support/postgres.rs"]
+mod server;
 mod silent_producer;
 mod slack_entries;
 mod snapshots;

@@ -1,11 +1,13 @@
-//! The steps of a response, as an executor goes through them: end the sessions, write the audit entry, tell everyone.
-//! Owned here: the order of a response, its steps and what each has to do. Not owned here: doing it, and trying again.
+//! The steps of a response, as an executor goes through them: end the sessions, write the audit entry, tell everyone; or
+//! only tell admins that nobody was answered. Owned here: the order of either, its steps and what each has to do. Not
+//! owned here: doing it, and trying again.
 
-use super::audit::response_entry;
-use super::message::message;
+use super::audit::{SESSIONS_RESET, response_entry, terms};
+use super::escalation;
+use super::message::{Message, message};
 use super::words::escape_chat;
 use crate::model::anomaly::Anomaly;
-use crate::model::decision::{Decision, Recipient, Response};
+use crate::model::decision::{Decision, Escalation, Recipient, Response};
 use crate::model::id::Id;
 use engine::error::Error;
 use engine::ledger::{Entry, Order};
@@ -21,39 +23,96 @@ pub const AUDIT: &str = "audit";
 const MAIL: &str = "mail:";
 const DM: &str = "dm:";
 
+/// The lanes of all steps: which kinds there are.
+pub const LANES: [&str; 4] = [END_SESSIONS, AUDIT, "mail", "dm"];
+
 /// The version of the payload's layout.
-const PAYLOAD_VERSION: u32 = 1;
+const PAYLOAD_VERSION: u32 = 2;
 
 /// What an order carries: all that its steps need.
 #[derive(Debug, Serialize, Deserialize)]
 struct Payload {
     version: u32,
     anomaly: Anomaly,
-    response: Response,
+    occasion: Occasion,
 }
 
-/// The order of a decision that calls for a response; `None` for any other. Its id is the response's.
+/// What an order is for.
+#[derive(Debug, Serialize, Deserialize)]
+enum Occasion {
+    /// Sessions are to be ended.
+    Response(Response),
+    /// Admins are to be told that none are.
+    Escalation(Escalation),
+}
+
+impl Payload {
+    /// Whom there may be messages to.
+    fn recipients(&self) -> &[Recipient] {
+        match &self.occasion {
+            Occasion::Response(response) => &response.recipients,
+            Occasion::Escalation(escalation) => &escalation.recipients,
+        }
+    }
+
+    /// The id of the order.
+    fn id(&self) -> &Id {
+        match &self.occasion {
+            Occasion::Response(response) => &response.id,
+            Occasion::Escalation(escalation) => &escalation.id,
+        }
+    }
+
+    fn message(&self, recipient: &Recipient) -> Message {
+        match &self.occasion {
+            Occasion::Response(response) => message(recipient, &self.anomaly, response),
+            Occasion::Escalation(escalation) => escalation::message(recipient, &self.anomaly, escalation),
+        }
+    }
+}
+
+/// The order of a decision: of a response, or of messages that there is none. `None` if it calls for neither.
 pub fn order(decision: &Decision) -> Option<Order> {
-    let response = decision.response.as_ref()?;
-    let payload = Payload { version: PAYLOAD_VERSION, anomaly: decision.anomaly.clone(), response: response.clone() };
+    let (occasion, steps) = match (&decision.response, &decision.escalation) {
+        (Some(response), _) => (Occasion::Response(response.clone()), steps(response)),
+        (None, Some(escalation)) => {
+            (Occasion::Escalation(escalation.clone()), messages(&escalation.recipients).collect())
+        }
+        (None, None) => return None,
+    };
+    let payload = Payload { version: PAYLOAD_VERSION, anomaly: decision.anomaly.clone(), occasion };
     Some(Order {
-        id: response.id.to_string(),
+        id: payload.id().to_string(),
         at: decision.anomaly.at,
+        group: decision.anomaly.org.clone(),
         payload: serde_json::to_vec(&payload).expect("a payload of names, numbers and lists has a JSON form"),
-        steps: steps(response),
+        steps,
     })
 }
 
 /// The steps of a response: sessions, entry, then the messages, the affected user's first.
 pub fn steps(response: &Response) -> Vec<String> {
-    let mut people: Vec<&Recipient> = response.recipients.iter().collect();
+    [END_SESSIONS, AUDIT].map(str::to_owned).into_iter().chain(messages(&response.recipients)).collect()
+}
+
+/// A step for each message.
+fn messages(recipients: &[Recipient]) -> impl Iterator<Item = String> {
+    let mut people: Vec<&Recipient> = recipients.iter().collect();
     people.sort_by_key(|person| (!person.affected, &person.user));
-    let messages = people.into_iter().flat_map(|person| {
+    people.into_iter().flat_map(|person| {
         let mail = person.email.as_ref().map(|_| format!("{MAIL}{}", person.user));
         let dm = person.dm.as_ref().map(|_| format!("{DM}{}", person.user));
         mail.into_iter().chain(dm)
-    });
-    [END_SESSIONS, AUDIT].map(str::to_owned).into_iter().chain(messages).collect()
+    })
+}
+
+/// Whose sessions an order is to end: the org and the user; none if it ends no sessions.
+///
+/// # Errors
+/// [`Error::Corrupt`] if the payload is not one of ours, or of another version.
+pub fn ends_sessions_of(payload: &[u8]) -> Result<Option<(String, String)>, Error> {
+    let Payload { anomaly, occasion, .. } = parse(payload)?;
+    Ok(matches!(occasion, Occasion::Response(_)).then_some((anomaly.org, anomaly.user)))
 }
 
 /// What a step has to do.
@@ -119,25 +178,29 @@ pub struct Dm {
 /// [`Error::Corrupt`] if the payload is not one of ours, of another version, or has no such step.
 pub fn perform(step: &str, payload: &[u8], details: &[Option<String>]) -> Result<Performance, Error> {
     let payload = parse(payload)?;
-    let Payload { anomaly, response, .. } = &payload;
-    let to = |user: &str| response.recipients.iter().find(|person| person.user == user);
-    let performance = if step == END_SESSIONS {
-        Some(Performance::EndSessions(end_sessions(anomaly, response)))
-    } else if step == AUDIT {
-        let ended = details.first().and_then(Option::as_deref).and_then(|count| count.parse().ok());
-        Some(Performance::Entry(Entry {
-            id: response.id.to_string(),
-            at: anomaly.at,
-            body: response_entry(anomaly, response, ended),
-        }))
-    } else if let Some(user) = step.strip_prefix(MAIL) {
-        to(user).and_then(|person| mail(person, anomaly, response)).map(Performance::Mail)
-    } else if let Some(user) = step.strip_prefix(DM) {
-        to(user).and_then(|person| dm(person, anomaly, response)).map(Performance::Dm)
-    } else {
-        None
+    let to = |user: &str| payload.recipients().iter().find(|person| person.user == user);
+    let performance = match (step, &payload.occasion) {
+        (END_SESSIONS, Occasion::Response(response)) => {
+            Some(Performance::EndSessions(end_sessions(&payload.anomaly, response)))
+        }
+        (AUDIT, Occasion::Response(response)) => {
+            let ended = details.first().and_then(Option::as_deref).and_then(|count| count.parse().ok());
+            Some(Performance::Entry(Entry {
+                id: response.id.to_string(),
+                at: payload.anomaly.at,
+                dated: payload.anomaly.time,
+                group: payload.anomaly.org.clone(),
+                terms: terms(SESSIONS_RESET, &payload.anomaly.actor.id),
+                body: response_entry(&payload.anomaly, response, ended),
+            }))
+        }
+        _ => match (step.strip_prefix(MAIL), step.strip_prefix(DM)) {
+            (Some(user), _) => to(user).and_then(|person| mail(person, &payload)).map(Performance::Mail),
+            (None, Some(user)) => to(user).and_then(|person| dm(person, &payload)).map(Performance::Dm),
+            (None, None) => None,
+        },
     };
-    performance.ok_or_else(|| Error::Corrupt(format!("response {} has no step `{step}`", response.id)))
+    performance.ok_or_else(|| Error::Corrupt(format!("order {} has no step `{step}`", payload.id())))
 }
 
 fn parse(payload: &[u8]) -> Result<Payload, Error> {
@@ -185,16 +248,16 @@ fn end_sessions(anomaly: &Anomaly, response: &Response) -> EndSessions {
     }
 }
 
-fn mail(person: &Recipient, anomaly: &Anomaly, response: &Response) -> Option<Mail> {
+fn mail(person: &Recipient, payload: &Payload) -> Option<Mail> {
     let to = person.email.clone()?;
-    let message = message(person, anomaly, response);
-    let id = Id::of("mail", &[response.id.as_str().as_bytes(), person.user.as_bytes()]).to_string();
-    Some(Mail { id, to, subject: message.subject, text: message.text, html: message.html, date: anomaly.at })
+    let Message { subject, text, html } = payload.message(person);
+    let id = Id::of("mail", &[payload.id().as_str().as_bytes(), person.user.as_bytes()]).to_string();
+    Some(Mail { id, to, subject, text, html, date: payload.anomaly.at })
 }
 
-fn dm(person: &Recipient, anomaly: &Anomaly, response: &Response) -> Option<Dm> {
+fn dm(person: &Recipient, payload: &Payload) -> Option<Dm> {
     let to = person.dm.clone()?;
-    let message = message(person, anomaly, response);
-    let id = Id::of("dm", &[response.id.as_str().as_bytes(), person.user.as_bytes()]).to_string();
+    let message = payload.message(person);
+    let id = Id::of("dm", &[payload.id().as_str().as_bytes(), person.user.as_bytes()]).to_string();
     Some(Dm { id, to, text: escape_chat(&format!("{}\n\n{}", message.subject, message.text)) })
 }
