@@ -69,7 +69,7 @@ impl<'a> Bench<'a> {
         let (control, events) = worker.dataflow::<Stamp, _, _>(|scope| {
             let (control, records) = scope.new_input();
             let (events, flowing) = scope.new_input();
-            let policy = policy(records);
+            let policy = policy(records.map(Arc::new));
             let exempted = policy.exemptions.inspect(move |_: &Exemption| bump(&exempted.exemptions));
             let decided = policy.decide.inspect(move |_: &DecideRecord| bump(&decided.decide));
             exempted.probe_with(&probe);

@@ -136,15 +136,15 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
 
     let Read { records: events, asides } = flow.sources(decoder(parts))?;
     let known = policy::to_send(parts.control.clone(), flow.restored());
-    let control = flow.scheduled(known.map(|record| (record.at, record)), parts.inbox.clone());
+    let control = flow.scheduled(known.map(|record| (record.at, record)), parts.inbox.clone()).map(Arc::new);
     let policy = policy::policy(control);
     let (taught_loop, taught) = flow.feedback(THRESHOLD_DELAY);
 
     let inputs = vec![
         Input::Keyed(events),
-        Input::Keyed(policy.directory.flat_map(DetectRecord::of_control)),
+        Input::Keyed(policy.directory.flat_map(|record| DetectRecord::of_control(&record))),
         Input::Keyed(policy.exemptions.map(exemption)),
-        Input::Broadcast(policy.reference.flat_map(DetectRecord::of_control)),
+        Input::Broadcast(policy.reference.flat_map(|record| DetectRecord::of_control(&record))),
         Input::Broadcast(taught),
     ];
     let detect = Detect::new(parts.detection.clone(), read_text);

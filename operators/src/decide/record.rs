@@ -225,9 +225,11 @@ impl From<Active> for DecideRecord {
     }
 }
 
-impl From<DirectoryRow> for Known {
-    fn from(row: DirectoryRow) -> Self {
-        Known { name: row.name, email: row.email, locale: row.locale, is_external: row.is_external, is_bot: row.is_bot }
+impl From<&DirectoryRow> for Known {
+    fn from(row: &DirectoryRow) -> Self {
+        let DirectoryRow { name, email, locale, is_external, is_bot, .. } = row;
+        let (name, email, locale) = (name.clone(), email.clone(), locale.clone());
+        Known { name, email, locale, is_external: *is_external, is_bot: *is_bot }
     }
 }
 

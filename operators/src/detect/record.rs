@@ -90,7 +90,7 @@ impl Directory {
 impl DetectRecord {
     /// What detection needs of a control record: lists, trusted networks and settings (to be broadcast), directory rows and
     /// what became of responses (to be routed by key). `None` for kinds that it does not need.
-    pub fn of_control(record: ControlRecord) -> Option<Self> {
+    pub fn of_control(record: &ControlRecord) -> Option<Self> {
         match &record.value {
             ControlValue::User(row) => {
                 let standing = row.as_ref().map(Standing::of);
@@ -98,7 +98,7 @@ impl DetectRecord {
                 Some(Directory::new(record.at, &record.org, &record.key, change).into())
             }
             ControlValue::Settings(_) | ControlValue::AllowList(_) | ControlValue::ThreatList(_) => {
-                Some(DetectRecord::Reference(Box::new(record)))
+                Some(DetectRecord::Reference(Box::new(record.clone())))
             }
             ControlValue::Outcome(Settled { user, ended: Ended::No | Ended::Unknown }) => {
                 Some(Directory::new(record.at, &record.org, user, UserChange::Unanswered).into())

@@ -13,6 +13,7 @@ use differential_dataflow::VecCollection;
 use engine::flow::Stream;
 use engine::time::Stamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
 
@@ -20,10 +21,10 @@ use timely::dataflow::operators::vec::Map;
 pub const SECURITY_ADMIN: &str = "security_admin";
 
 /// The changes of who is told, and of who the Primary Owner is, from all control records.
-pub fn admins<'scope>(control: Stream<'scope, ControlRecord>) -> Stream<'scope, DecideRecord> {
-    let channels = latest(control.clone().flat_map(notifications), "notifications");
-    let hats =
-        latest(control.flat_map(hats).flat_map(ever_set()), "hats").map(|((org, user), admin)| (org, (user, admin)));
+pub fn admins<'scope>(control: Stream<'scope, Arc<ControlRecord>>) -> Stream<'scope, DecideRecord> {
+    let channels = latest(control.clone().flat_map(|record| notifications(&record)), "notifications");
+    let hats = latest(control.flat_map(|record| hats(&record)).flat_map(ever_set()), "hats")
+        .map(|((org, user), admin)| (org, (user, admin)));
     let owners = owners(hats.clone());
     hats.join_map(channels, |org, (user, admin), told| (org.clone(), recipient(user, admin, told)))
         .flat_map(|(org, recipient)| recipient.map(|recipient| (org, (!recipient.primary_owner, recipient))))
@@ -68,18 +69,20 @@ struct Admin {
     security_admin: bool,
 }
 
-fn notifications(record: ControlRecord) -> Option<Set<String, Told>> {
+fn notifications(record: &ControlRecord) -> Option<Set<String, Told>> {
     let ControlRecord { at, position, org, value, .. } = record;
     let ControlValue::Settings(settings) = value else { return None };
     let told = settings
+        .as_ref()
         .map(|settings| Told { primary_owner: settings.primary_owner, security_admins: settings.security_admins });
-    Some(Set { at, position, key: org, value: told })
+    Some(Set { at: *at, position: *position, key: org.clone(), value: told })
 }
 
-fn hats(record: ControlRecord) -> Option<Set<(String, String), Admin>> {
+fn hats(record: &ControlRecord) -> Option<Set<(String, String), Admin>> {
     let ControlRecord { at, position, org, key, value } = record;
     let ControlValue::User(row) = value else { return None };
-    Some(Set { at, position, key: (org, key), value: row.and_then(admin) })
+    let admin = row.as_ref().and_then(admin);
+    Some(Set { at: *at, position: *position, key: (org.clone(), key.clone()), value: admin })
 }
 
 /// Whether a directory row is of somebody who may be told.
@@ -87,15 +90,14 @@ pub(super) fn is_admin(row: &DirectoryRow) -> bool {
     row.is_primary_owner || row.roles.contains(SECURITY_ADMIN)
 }
 
-fn admin(row: DirectoryRow) -> Option<Admin> {
-    let security_admin = row.roles.contains(SECURITY_ADMIN);
-    is_admin(&row).then_some(Admin {
-        name: row.name,
-        email: row.email,
-        locale: row.locale,
-        account: row.slack_user_id,
+fn admin(row: &DirectoryRow) -> Option<Admin> {
+    is_admin(row).then(|| Admin {
+        name: row.name.clone(),
+        email: row.email.clone(),
+        locale: row.locale.clone(),
+        account: row.slack_user_id.clone(),
         primary_owner: row.is_primary_owner,
-        security_admin,
+        security_admin: row.roles.contains(SECURITY_ADMIN),
     })
 }
 

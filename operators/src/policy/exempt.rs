@@ -1,6 +1,6 @@
 //! Who is exempt from a response because an org excluded a group of theirs: settings joined with membership.
 
-use super::{Set, effective, latest};
+use super::{Set, effective, ever_set, latest};
 use crate::decide::DecideRecord;
 use crate::decide::record::UserChange;
 use crate::model::control::{ControlRecord, ControlValue};
@@ -9,6 +9,7 @@ use engine::flow::Stream;
 use engine::time::Micros;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use timely::dataflow::operators::vec::Map;
 
 /// From `at` on, a user is (or is no longer) exempt for a reason because of a group. At one time there is at most one
@@ -34,10 +35,11 @@ impl From<Exemption> for DecideRecord {
 }
 
 /// The changes of who is exempt, from all control records.
-pub fn exemptions<'scope>(control: Stream<'scope, ControlRecord>) -> Stream<'scope, Exemption> {
-    let excluded = latest(control.clone().flat_map(excluded_groups), "excluded groups")
+pub fn exemptions<'scope>(control: Stream<'scope, Arc<ControlRecord>>) -> Stream<'scope, Exemption> {
+    let excluded = latest(control.clone().flat_map(|record| excluded_groups(&record)), "excluded groups")
         .flat_map(|(org, reasons)| pairs(org, reasons).collect::<Vec<_>>());
-    let members = latest(control.flat_map(membership), "membership")
+    let memberships = control.flat_map(|record| membership(&record)).flat_map(ever_set());
+    let members = latest(memberships, "membership")
         .flat_map(|((org, user), groups)| groups.into_iter().map(move |group| ((org.clone(), group), user.clone())));
     members
         .join_map(excluded, |(org, _), user, reason| (org.clone(), user.clone(), *reason))
@@ -56,18 +58,21 @@ fn pairs(org: String, excluded: Excluded) -> impl Iterator<Item = ((String, Stri
     })
 }
 
-fn excluded_groups(record: ControlRecord) -> Option<Set<String, Excluded>> {
+fn excluded_groups(record: &ControlRecord) -> Option<Set<String, Excluded>> {
     let ControlRecord { at, position, org, value, .. } = record;
     let ControlValue::Settings(settings) = value else { return None };
-    let value = settings.map(|settings| {
-        let groups = settings.responses.into_iter().map(|(reason, response)| (reason, response.exclude_groups));
-        groups.filter(|(reason, groups)| reason.has_toggle() && !groups.is_empty()).collect()
+    let value = settings.as_ref().map(|settings| {
+        let toggled = settings.responses.iter().filter(|(reason, _)| reason.has_toggle());
+        let groups = toggled.map(|(reason, response)| (*reason, response.exclude_groups.clone()));
+        groups.filter(|(_, groups)| !groups.is_empty()).collect()
     });
-    Some(Set { at, position, key: org, value })
+    Some(Set { at: *at, position: *position, key: org.clone(), value })
 }
 
-fn membership(record: ControlRecord) -> Option<Set<(String, String), BTreeSet<String>>> {
+/// The groups of a user; none for a user without any.
+fn membership(record: &ControlRecord) -> Option<Set<(String, String), BTreeSet<String>>> {
     let ControlRecord { at, position, org, key, value } = record;
     let ControlValue::User(row) = value else { return None };
-    Some(Set { at, position, key: (org, key), value: row.map(|row| row.groups) })
+    let groups = row.as_ref().map(|row| &row.groups).filter(|groups| !groups.is_empty());
+    Some(Set { at: *at, position: *position, key: (org.clone(), key.clone()), value: groups.cloned() })
 }

@@ -32,9 +32,9 @@ pub use exempt::Exemption;
 /// The streams that policy sends on.
 pub struct Policy<'scope> {
     /// For detect, to be broadcast: threat lists, allow lists, settings.
-    pub reference: Stream<'scope, ControlRecord>,
+    pub reference: Stream<'scope, Arc<ControlRecord>>,
     /// For detect, to be routed by key: directory rows, and what became of responses.
-    pub directory: Stream<'scope, ControlRecord>,
+    pub directory: Stream<'scope, Arc<ControlRecord>>,
     /// For detect, to be routed by key: who is exempt through groups.
     pub exemptions: Stream<'scope, Exemption>,
     /// For decide, to be routed by key: org policy, directory, exemptions, admins to tell.
@@ -45,18 +45,18 @@ pub struct Policy<'scope> {
     pub holds: Stream<'scope, Hold>,
 }
 
-/// Builds the policy part of a dataflow on the stream of control records.
-pub fn policy<'scope>(control: Stream<'scope, ControlRecord>) -> Policy<'scope> {
+/// Builds the policy part of a dataflow on the stream of control records, which they share: each takes a few.
+pub fn policy<'scope>(control: Stream<'scope, Arc<ControlRecord>>) -> Policy<'scope> {
     let exemptions = exempt::exemptions(control.clone());
-    let plain = control.clone().flat_map(for_decide);
+    let plain = control.clone().flat_map(|record| for_decide(&record));
     let admins = admins::admins(control.clone());
     let exempt = exemptions.clone().map(DecideRecord::from);
     Policy {
-        reference: control.clone().filter(for_detect),
+        reference: control.clone().filter(|record| for_detect(record)),
         directory: control.clone().filter(|record| is_directory(record) || is_outcome(record)),
         exemptions,
         decide: plain.concat(admins).concat(exempt),
-        decide_global: control.clone().flat_map(for_decide_everywhere),
+        decide_global: control.clone().flat_map(|record| for_decide_everywhere(&record)),
         holds: control.flat_map(|record| hold(&record)),
     }
 }
@@ -103,36 +103,40 @@ fn is_outcome(record: &ControlRecord) -> bool {
 }
 
 /// What decide takes from a record as it is: what an org set, directory rows, what became of responses.
-pub fn for_decide(record: ControlRecord) -> Option<DecideRecord> {
+pub fn for_decide(record: &ControlRecord) -> Option<DecideRecord> {
     let ControlRecord { at, position, org, key, value } = record;
+    let (at, position) = (*at, *position);
     match value {
         ControlValue::User(row) => {
-            let known = row.map(Into::into);
-            Some(DecideRecord::user(at, &org, &key, UserChange::Directory { position, known }))
+            let known = row.as_ref().map(Into::into);
+            Some(DecideRecord::user(at, org, key, UserChange::Directory { position, known }))
         }
         ControlValue::Settings(settings) => {
-            Some(DecideRecord::org(at, &org, OrgChange::Settings { position, settings }))
+            Some(DecideRecord::org(at, org, OrgChange::Settings { position, settings: settings.clone() }))
         }
-        ControlValue::AllowList(list) => Some(DecideRecord::org(at, &org, OrgChange::AllowList { position, list })),
+        ControlValue::AllowList(list) => {
+            Some(DecideRecord::org(at, org, OrgChange::AllowList { position, list: list.clone() }))
+        }
         ControlValue::Outcome(Settled { user, ended }) => {
-            Some(DecideRecord::user(at, &org, &user, UserChange::Settled { response: Id(key), ended }))
+            Some(DecideRecord::user(at, org, user, UserChange::Settled { response: Id(key.clone()), ended: *ended }))
         }
         ControlValue::Switch(switch) if key == SHADOW && org != EVERYWHERE => {
-            Some(DecideRecord::org(at, &org, OrgChange::Shadow { position, switch }))
+            Some(DecideRecord::org(at, org, OrgChange::Shadow { position, switch: switch.clone() }))
         }
         ControlValue::Switch(Some(Switch { on: true, .. })) if key == RESUME && org != EVERYWHERE => {
-            Some(DecideRecord::org(at, &org, OrgChange::Resume { at }))
+            Some(DecideRecord::org(at, org, OrgChange::Resume { at }))
         }
         ControlValue::Switch(_) | ControlValue::Workspace(_) | ControlValue::ThreatList(_) => None,
     }
 }
 
 /// What decide takes from a record at every worker: the switches for all orgs.
-pub fn for_decide_everywhere(record: ControlRecord) -> Option<DecideRecord> {
+pub fn for_decide_everywhere(record: &ControlRecord) -> Option<DecideRecord> {
     let ControlRecord { at, position, org, key, value } = record;
+    let (at, position) = (*at, *position);
     match value {
         ControlValue::Switch(switch) if key == SHADOW && org == EVERYWHERE => {
-            Some(DecideRecord::global(at, GlobalChange::Shadow { position, switch }))
+            Some(DecideRecord::global(at, GlobalChange::Shadow { position, switch: switch.clone() }))
         }
         ControlValue::Switch(Some(Switch { on: true, .. })) if key == RESUME && org == EVERYWHERE => {
             Some(DecideRecord::global(at, GlobalChange::Resume { at }))

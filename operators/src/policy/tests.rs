@@ -152,7 +152,7 @@ fn run(records: &[ControlRecord], workers: usize, seed: u64) -> (Vec<Exemption>,
             InputHandle::new_with_builder();
         let (to_exempt, to_decide) = send.lock().unwrap().clone();
         let probe = worker.dataflow(|scope| {
-            let policy = policy(scope.input_from(&mut input));
+            let policy = policy(scope.input_from(&mut input).map(Arc::new));
             policy.exemptions.inspect(move |change| to_exempt.send(change.clone()).unwrap());
             policy.decide.inspect(move |change| to_decide.send(change.clone()).unwrap()).probe().0
         });
@@ -251,6 +251,20 @@ fn owners_from_scratch(records: &[ControlRecord], at: Micros) -> Told {
     owners.into_iter().map(|(org, owner)| (place(&org), owner)).collect()
 }
 
+fn check(records: &[ControlRecord], exemptions: Vec<Exemption>, decide: &[DecideRecord], note: &str) {
+    check_exemptions(records, exemptions, note);
+    let admin = |change| match change {
+        OrgChange::Admin { on, admin } => Some((on, admin)),
+        _ => None,
+    };
+    check_people(records, decide, told_from_scratch, admin, note);
+    let owner = |change| match change {
+        OrgChange::Owner { on, owner } => Some((on, owner)),
+        _ => None,
+    };
+    check_people(records, decide, owners_from_scratch, owner, note);
+}
+
 #[test]
 fn changes_add_up_to_a_recomputation_at_every_time() {
     let mut seen = (0, 0);
@@ -261,17 +275,7 @@ fn changes_add_up_to_a_recomputation_at_every_time() {
             seen.0 += exemptions.len();
             seen.1 += decide.len();
             let note = format!("seed {seed}, {workers} workers");
-            check_exemptions(&records, exemptions, &note);
-            let admin = |change| match change {
-                OrgChange::Admin { on, admin } => Some((on, admin)),
-                _ => None,
-            };
-            check_people(&records, &decide, told_from_scratch, admin, &note);
-            let owner = |change| match change {
-                OrgChange::Owner { on, owner } => Some((on, owner)),
-                _ => None,
-            };
-            check_people(&records, &decide, owners_from_scratch, owner, &note);
+            check(&records, exemptions, &decide, &note);
         }
     }
     assert!(seen.0 > 300 && seen.1 > 300, "the histories exercise both: {seen:?}");
@@ -288,8 +292,7 @@ fn a_job_that_goes_on_derives_the_same_from_what_it_sends() {
         left_out += records.len() - sent.len();
         let (exemptions, decide) = run(&sent, 1, seed);
         let note = format!("seed {seed}, restored at {restored}");
-        check_exemptions(&records, exemptions, &note);
-        check_admins(&records, decide, &note);
+        check(&records, exemptions, &decide, &note);
         assert_eq!(to_send(records.clone().into(), None).collect::<Vec<_>>(), records, "{note}");
         let later = |records: &[ControlRecord]| records.iter().filter(|it| it.at.stamp() > restored).count();
         assert_eq!(later(&sent), later(&records), "{note}");
@@ -346,8 +349,8 @@ fn each_record_goes_where_it_is_used() {
         let goes = [
             for_detect(&record),
             is_directory(&record),
-            for_decide(record.clone()).is_some(),
-            for_decide_everywhere(record.clone()).is_some(),
+            for_decide(&record).is_some(),
+            for_decide_everywhere(&record).is_some(),
         ];
         assert_eq!(goes, expected, "{record:?}");
         assert_eq!(hold(&record).is_some(), record.key == "hold");
