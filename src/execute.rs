@@ -90,6 +90,17 @@ pub struct Executor {
 impl Executor {
     /// An executor that acts for `generation`.
     pub fn open(place: &StorePlace, generation: u64, job: &config::Job, watch: &Watch) -> Result<Self, Error> {
+        Executor::with(place, generation, job, watch, |lane| is_done_here(job, lane))
+    }
+
+    /// [`Executor::open`], where only these lanes are taken to be done here.
+    fn with(
+        place: &StorePlace,
+        generation: u64,
+        job: &config::Job,
+        watch: &Watch,
+        here: impl Fn(&str) -> bool,
+    ) -> Result<Self, Error> {
         let ledger = place.open_as(generation)?;
         let audit = AuditLog::open(job.data_dir.join(AUDIT), &ledger)?;
         let terminator = Arc::new(Terminator::new(watch.responses.clone()));
@@ -107,7 +118,7 @@ impl Executor {
                 clock: Clock::system(),
             })
         };
-        let (here, outside): (Vec<&str>, Vec<&str>) = LANES.into_iter().partition(|lane| is_done_here(job, lane));
+        let (here, outside): (Vec<&str>, Vec<&str>) = LANES.into_iter().partition(|lane| here(lane));
         let mut hands = vec![hand(here, CLAIMS_HERE, usize::MAX)?];
         for lane in outside {
             for _ in 0..HANDS_OUTSIDE {
@@ -180,3 +191,6 @@ fn look(ledger: &Store, responses: &Responses, now: u64) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
