@@ -5,7 +5,7 @@
 use crate::inputs::{EXIT, Event};
 use crate::outputs::lines_so_far;
 use crate::receiver::{Act, Receiver};
-use crate::support::{Config, Place, Running};
+use crate::support::{Config, Place, Running, aerie};
 use connectors::sign::WebhookKeys;
 use connectors::sqlite::SqliteStore;
 use engine::ledger::{Ledger, OrderStatus, Page, State};
@@ -204,4 +204,12 @@ fn what_may_have_happened_at_a_receiver_without_keys_is_shown_and_not_repeated_f
     for text in [&ended.stderr, &ended.stdout, &audit, &errors] {
         assert!(!text.contains("hunter2"), "{text}");
     }
+}
+
+#[test]
+fn a_check_says_who_is_asked() {
+    let told = aerie(&["check", "--config", "config/jobs/webhook.toml"]).done().stdout;
+    assert!(told.contains("end      sessions by a signed call to sessions.internal"), "{told}");
+    let told = aerie(&["check", "--config", "config/jobs/files.toml"]).done().stdout;
+    assert!(told.contains("end      nobody's sessions"), "{told}");
 }
