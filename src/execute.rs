@@ -19,7 +19,7 @@ use engine::clock::Clock;
 use engine::error::Error;
 use engine::ledger::{Ledger, State};
 use hand::{Hand, Rules};
-use operators::respond::steps::LANES;
+use operators::respond::steps::{END_SESSIONS, LANES};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -103,7 +103,7 @@ impl Executor {
     ) -> Result<Self, Error> {
         let ledger = place.open_as(generation)?;
         let audit = AuditLog::open(job.data_dir.join(AUDIT), &ledger)?;
-        let terminator = Arc::new(Terminator::new(watch.responses.clone()));
+        let terminator = Arc::new(Terminator::open(&job.sessions, watch.responses.clone())?);
         let rules = Rules::of(job);
         let hand = |lanes: Vec<&'static str>, claims, per_group| {
             Ok::<_, Error>(Hand {
@@ -172,8 +172,8 @@ impl Executor {
 }
 
 /// Whether the steps of a lane are done within this process and its data directory, in no time.
-fn is_done_here(_job: &config::Job, _lane: &str) -> bool {
-    true
+fn is_done_here(job: &config::Job, lane: &str) -> bool {
+    lane != END_SESSIONS || job.sessions == config::Sessions::Local
 }
 
 fn messenger(data_dir: &Path, responses: &Arc<Responses>) -> Result<Messenger, Error> {

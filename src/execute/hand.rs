@@ -5,7 +5,7 @@
 use super::Signal;
 use super::answer::Answer;
 use super::tell::Messenger;
-use super::terminate::Terminator;
+use super::terminate::{Terminator, Times};
 use crate::run::Responses;
 use config::{Job, SourceKind};
 use connectors::store::Store;
@@ -150,7 +150,10 @@ impl Hand {
             return Ok((StepOutcome::Postponed { until_ms: self.now_ms() }, Vec::new()));
         }
         let performed = perform(claim.step_name(), &claim.order.payload, &claim.details).and_then(|step| match step {
-            Performance::EndSessions(call) => Ok((self.terminator.end(&mut self.ledger, &call)?, Vec::new())),
+            Performance::EndSessions(call) => {
+                let times = Times::of(claim, self.now_ms());
+                Ok((self.terminator.end(&mut self.ledger, &call, times)?, Vec::new()))
+            }
             Performance::Entry(entry) => Ok((Answer::Done { detail: None }, vec![entry])),
             Performance::Mail(mail) => Ok((self.messenger.mail(&mail)?, Vec::new())),
             Performance::Dm(dm) => Ok((self.messenger.dm(&dm)?, Vec::new())),
