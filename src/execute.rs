@@ -19,7 +19,7 @@ use engine::clock::Clock;
 use engine::error::Error;
 use engine::ledger::{Ledger, State};
 use hand::{Hand, Rules};
-use operators::respond::steps::LANES;
+use operators::respond::steps::{END_SESSIONS, LANES};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -90,9 +90,20 @@ pub struct Executor {
 impl Executor {
     /// An executor that acts for `generation`.
     pub fn open(place: &StorePlace, generation: u64, job: &config::Job, watch: &Watch) -> Result<Self, Error> {
+        Executor::with(place, generation, job, watch, |lane| is_done_here(job, lane))
+    }
+
+    /// [`Executor::open`], where only these lanes are taken to be done here.
+    fn with(
+        place: &StorePlace,
+        generation: u64,
+        job: &config::Job,
+        watch: &Watch,
+        here: impl Fn(&str) -> bool,
+    ) -> Result<Self, Error> {
         let ledger = place.open_as(generation)?;
         let audit = AuditLog::open(job.data_dir.join(AUDIT), &ledger)?;
-        let terminator = Arc::new(Terminator::new(watch.responses.clone()));
+        let terminator = Arc::new(Terminator::open(&job.sessions, watch.responses.clone())?);
         let rules = Rules::of(job);
         let hand = |lanes: Vec<&'static str>, claims, per_group| {
             Ok::<_, Error>(Hand {
@@ -107,7 +118,7 @@ impl Executor {
                 clock: Clock::system(),
             })
         };
-        let (here, outside): (Vec<&str>, Vec<&str>) = LANES.into_iter().partition(|lane| is_done_here(job, lane));
+        let (here, outside): (Vec<&str>, Vec<&str>) = LANES.into_iter().partition(|lane| here(lane));
         let mut hands = vec![hand(here, CLAIMS_HERE, usize::MAX)?];
         for lane in outside {
             for _ in 0..HANDS_OUTSIDE {
@@ -161,8 +172,8 @@ impl Executor {
 }
 
 /// Whether the steps of a lane are done within this process and its data directory, in no time.
-fn is_done_here(_job: &config::Job, _lane: &str) -> bool {
-    true
+fn is_done_here(job: &config::Job, lane: &str) -> bool {
+    lane != END_SESSIONS || job.sessions == config::Sessions::Local
 }
 
 fn messenger(data_dir: &Path, responses: &Arc<Responses>) -> Result<Messenger, Error> {
@@ -180,3 +191,6 @@ fn look(ledger: &Store, responses: &Responses, now: u64) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

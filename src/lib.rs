@@ -13,6 +13,7 @@ pub mod outcomes;
 pub mod progress;
 pub mod replay;
 pub mod run;
+pub mod secrets;
 pub mod serve;
 pub mod store;
 pub mod supervise;

@@ -1,7 +1,8 @@
 //! Where a job's control store is. Owned here: the one place that opens it, in the data directory or on a server. Not
 //! owned here: what is in it (`connectors::store`).
 
-use config::{Job, KeyOrigin, LedgerServer};
+use crate::secrets;
+use config::{Job, LedgerServer};
 use connectors::store::Store;
 use connectors::store::postgres::{Patience, Server};
 use engine::error::Error;
@@ -117,17 +118,8 @@ fn require(path: &Path) -> Result<(), Error> {
 
 fn server(ledger: &LedgerServer) -> Result<Server, Error> {
     let server = ledger.server.clone();
-    Ok(match &ledger.password {
-        None => server,
-        Some(KeyOrigin::Given(password)) => server.with_password(password.expose()),
-        Some(KeyOrigin::File(path)) => {
-            let refuse =
-                |why: &str| Error::Invalid(format!("cannot use [ledger] password_file {}: {why}", path.display()));
-            let text = std::fs::read_to_string(path).map_err(|error| refuse(&error.to_string()))?;
-            match text.trim() {
-                "" => return Err(refuse("it is empty")),
-                password => server.with_password(password),
-            }
-        }
-    })
+    match &ledger.password {
+        None => Ok(server),
+        Some(origin) => Ok(server.with_password(secrets::reveal(origin, "[ledger] password_file")?.expose())),
+    }
 }

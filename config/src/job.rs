@@ -2,6 +2,7 @@
 //! way from layers to a job.
 
 use crate::cluster::{self, Cluster};
+use crate::destinations;
 use crate::detect::{self, Detect};
 use crate::flags::Flags;
 use crate::layers::Layers;
@@ -11,6 +12,7 @@ use crate::networks;
 use crate::problem::{Problem, Problems};
 use crate::read::{self, Refusal, Section};
 use crate::respond::{self, Respond};
+use crate::sessions::{self, Sessions};
 use crate::source::{self, Source, SourceKind};
 use crate::value::{Origin, Value};
 use operators::decode::networks::About;
@@ -63,6 +65,8 @@ pub struct Job {
     pub ledger: Option<LedgerServer>,
     /// How responses are carried out.
     pub respond: Respond,
+    /// Who ends sessions.
+    pub sessions: Sessions,
     /// The processes of the job, and how long they wait for each other.
     pub cluster: Cluster,
 }
@@ -147,6 +151,8 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     let latch = root.section("decide", |decide| decide.read("latch", read::switch));
     let ledger = root.section("ledger", ledger::read);
     let respond = root.section("respond", respond::read);
+    let hosts = root.section("destinations", destinations::read);
+    let sessions = root.section("sessions", |section| sessions::read(section, &hosts.unwrap_or_default()));
     let running = running?;
     Some(Job {
         data_dir: running.data_dir,
@@ -169,6 +175,7 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         latch: latch?,
         ledger: ledger?,
         respond: respond?,
+        sessions: sessions?,
         cluster: cluster?,
     })
 }

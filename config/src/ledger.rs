@@ -1,9 +1,7 @@
 //! `[ledger]`: where the control store is that is not in the data directory.
 
-use crate::cluster::KeyOrigin;
 use crate::read::{self, Refusal, Section};
-use crate::secret::Secret;
-use crate::value::Value;
+use crate::secret::{self, KeyOrigin, Secret};
 use connectors::store::postgres::{Server, Tls};
 
 /// A schema on a PostgreSQL server, and how to get in.
@@ -29,18 +27,11 @@ pub(crate) fn read(ledger: &mut Section<'_>) -> Option<Option<LedgerServer>> {
     let schema = ledger.read("schema", read::text);
     let tls = ledger.read("tls", read::switch);
     let ca_file = ledger.read_if_set("ca_file", read::path);
-    let password = ledger.read_secret("password", given);
-    let file = ledger.read_if_set("password_file", read::path);
-    let (url, schema, tls, ca_file, password, file) = (url?, schema?, tls?, ca_file?, password?, file?);
+    let password = secret::read(ledger, "password", "password_file", given);
+    let (url, schema, tls, ca_file, password) = (url?, schema?, tls?, ca_file?, password?);
     let mut refuse = |key, rule: &str, hint: &str| {
         ledger.refuse(key, Refusal::new(rule).hint(hint));
         None
-    };
-    let password = match (password, file) {
-        (Some(_), Some(_)) => {
-            return refuse("password_file", "cannot be set together with the password itself", "keep one of them");
-        }
-        (password, file) => password.map(KeyOrigin::Given).or(file.map(KeyOrigin::File)),
     };
     let Some(url) = url else {
         return match password.is_none() && ca_file.is_none() {
@@ -66,12 +57,9 @@ pub(crate) fn read(ledger: &mut Section<'_>) -> Option<Option<LedgerServer>> {
     }
 }
 
-/// A password comes from outside the job file, which people show to each other.
-fn given(value: &Value) -> Result<Secret, Refusal> {
-    match value {
-        Value::Word(text) if !text.is_empty() => Ok(Secret::new(text.clone())),
-        Value::Word(_) => Err(Refusal::new("must not be empty").hint("leave it out instead")),
-        _ => Err(Refusal::new("must not stand in a job file")
-            .hint("set AERIE__LEDGER__PASSWORD, or password_file to a file that holds it")),
+fn given(password: &str) -> Result<(), Refusal> {
+    match password.is_empty() {
+        true => Err(Refusal::new("must not be empty").hint("leave it out instead")),
+        false => Ok(()),
     }
 }

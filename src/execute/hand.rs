@@ -5,7 +5,7 @@
 use super::Signal;
 use super::answer::Answer;
 use super::tell::Messenger;
-use super::terminate::Terminator;
+use super::terminate::{Terminator, Times};
 use crate::run::Responses;
 use config::{Job, SourceKind};
 use connectors::store::Store;
@@ -150,7 +150,10 @@ impl Hand {
             return Ok((StepOutcome::Postponed { until_ms: self.now_ms() }, Vec::new()));
         }
         let performed = perform(claim.step_name(), &claim.order.payload, &claim.details).and_then(|step| match step {
-            Performance::EndSessions(call) => Ok((self.terminator.end(&mut self.ledger, &call)?, Vec::new())),
+            Performance::EndSessions(call) => {
+                let times = Times::of(claim, self.now_ms());
+                Ok((self.terminator.end(&mut self.ledger, &call, times)?, Vec::new()))
+            }
             Performance::Entry(entry) => Ok((Answer::Done { detail: None }, vec![entry])),
             Performance::Mail(mail) => Ok((self.messenger.mail(&mail)?, Vec::new())),
             Performance::Dm(dm) => Ok((self.messenger.dm(&dm)?, Vec::new())),
@@ -189,5 +192,68 @@ impl Hand {
 
     fn now_ms(&self) -> u64 {
         self.clock.now().0 / 1_000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::ledger::Order;
+    use engine::time::Micros;
+
+    const RULES: Rules = Rules { give_up_ms: 10_000, limits: Some(Limits { age_ms: 60_000, per_group_and_hour: 5 }) };
+
+    fn claim(step: usize, doubtful_since_ms: Option<u64>) -> Claim {
+        let steps = ["end_sessions", "audit", "mail:U1"].map(str::to_owned).to_vec();
+        Claim {
+            order: Order { id: "o".to_owned(), at: Micros(1_000_000), group: "E1".to_owned(), payload: vec![], steps },
+            step,
+            attempt: 3,
+            lease: 3,
+            lease_until_ms: 100_000,
+            first_claimed_ms: 50_000,
+            doubtful_since_ms,
+            details: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_too_old_is_not_begun_but_is_ended_once_begun() {
+        let of = |step, doubt, now_ms| RULES.too_old(&claim(step, doubt), now_ms);
+        assert_eq!(of(0, None, 61_000), None);
+        assert!(matches!(of(0, None, 61_001), Some(StepOutcome::Expired { .. })));
+        assert!(matches!(of(0, Some(55_000), 61_001), Some(StepOutcome::Unknown { retry_at_ms: None, .. })));
+        assert_eq!(of(1, None, 999_000), None, "what comes after the first step is owed");
+        let past = Rules { limits: None, ..RULES };
+        assert_eq!(past.too_old(&claim(0, None), 999_000), None);
+    }
+
+    #[test]
+    fn what_is_given_up_waits_for_an_admin_and_messages_are_passed_over() {
+        let error = || "busy".to_owned();
+        let not_done = |retry_at_ms| StepOutcome::NotDone { retry_at_ms, error: error() };
+        let unknown = |at| StepOutcome::Unknown { retry_at_ms: Some(at), error: error() };
+        for step in 0..3 {
+            for in_time in [not_done(60_000), unknown(60_000), StepOutcome::Done { detail: None }] {
+                assert_eq!(RULES.bound(&claim(step, None), in_time.clone()), in_time);
+            }
+        }
+        assert!(
+            matches!(RULES.bound(&claim(0, None), not_done(60_001)), StepOutcome::Dead { error } if error.contains("10s: busy"))
+        );
+        let doubtful = RULES.bound(&claim(0, Some(55_000)), not_done(60_001));
+        assert!(
+            matches!(doubtful, StepOutcome::Unknown { retry_at_ms: None, .. }),
+            "an earlier attempt may have worked"
+        );
+        assert!(matches!(
+            RULES.bound(&claim(0, None), unknown(60_001)),
+            StepOutcome::Unknown { retry_at_ms: None, .. }
+        ));
+        let refused = || StepOutcome::Dead { error: error() };
+        assert_eq!(RULES.bound(&claim(1, None), refused()), refused());
+        assert_eq!(RULES.bound(&claim(2, None), refused()), StepOutcome::Passed { error: error() });
+        assert!(matches!(RULES.bound(&claim(2, None), not_done(60_001)), StepOutcome::Passed { .. }));
+        assert!(matches!(RULES.bound(&claim(2, None), unknown(60_001)), StepOutcome::Passed { .. }));
     }
 }

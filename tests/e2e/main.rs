@@ -26,6 +26,7 @@ mod networks;
 mod oracle;
 mod outputs;
 mod postgres;
+mod receiver;
 mod replay;
 mod responses;
 mod resume;
@@ -37,6 +38,7 @@ mod scratch;
 mod serve;
 #[path = "../../connectors/tests/support/postgres.rs"]
 mod server;
+mod sessions;
 mod silent_producer;
 mod slack_entries;
 mod snapshots;
