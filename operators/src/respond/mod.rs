@@ -5,8 +5,10 @@
 pub mod audit;
 pub mod evidence;
 pub mod message;
+pub mod repeats;
 pub mod sink;
 pub mod steps;
+pub mod templates;
 #[cfg(test)]
 mod tests;
 pub mod words;

@@ -1,17 +1,20 @@
 //! The end of the dataflow: audit entries and orders are handed to the ledger, in one order, as the frontier passes
-//! them. Owned here: what is handed over when. Not owned here: that it happens once (the ledger).
+//! them. Owned here: what is handed over when. Not owned here: that it happens once (the ledger), and which messages
+//! wait (`repeats`).
 
 use super::audit::{anomaly_entry, case_closed_entry};
-use super::steps::order;
+use super::repeats::{Told, due, gather};
+use super::steps::{order, order_of_repeats};
 use crate::model::anomaly::CaseClosed;
 use crate::model::decision::Decision;
+use crate::model::event::{KeyKind, key_of};
 use crate::model::id::Id;
 use engine::error::Error;
 use engine::keyed::{Context, Logic, Record};
 use engine::ledger::{Batch, Entry, Issued, Ledger};
 use engine::state::table::Work;
-use engine::state::{Row, RowKey};
-use engine::time::{Micros, Span, Stamp};
+use engine::state::{RowKey, Timer};
+use engine::time::{Micros, Stamp};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
@@ -55,7 +58,7 @@ impl Record for RespondRecord {
     }
 
     fn key(&self) -> RowKey<'_> {
-        RowKey::of(b"respond")
+        RowKey::of(SINK)
     }
 
     fn order(&self, other: &Self) -> Ordering {
@@ -63,19 +66,11 @@ impl Record for RespondRecord {
     }
 }
 
-/// The sink remembers nothing: this row is never written.
-#[derive(Serialize, Deserialize)]
-pub struct Nothing;
+/// Its key group is where all records and rows of the sink lie.
+const SINK: &[u8] = b"respond";
 
-impl Row for Nothing {
-    const TYPE: u16 = 31;
-    const VERSION: u16 = 1;
-    const TTL: Option<Span> = None;
-
-    fn weight(&self) -> usize {
-        0
-    }
-}
+/// The one timer of a row: a message on repeats is due.
+const REPEATS: u8 = 1;
 
 /// The logic of the sink.
 pub struct Respond {
@@ -92,12 +87,15 @@ impl Respond {
     }
 
     /// Takes up what a record asks to be written and done.
-    fn take(&mut self, record: RespondRecord) {
+    fn take(&mut self, record: RespondRecord, context: &mut Context<'_, Self>) -> Result<(), Error> {
         match record {
-            RespondRecord::Decision(decision) => {
+            RespondRecord::Decision(mut decision) => {
                 let anomaly = &decision.anomaly;
                 let body = anomaly_entry(anomaly);
                 self.pending.entries.push(Entry { id: anomaly.id.to_string(), at: anomaly.at, body });
+                if decision.response.is_some() {
+                    wait(&mut decision, context)?;
+                }
                 self.pending.orders.extend(order(&decision));
             }
             RespondRecord::Closed(case) => {
@@ -105,11 +103,12 @@ impl Respond {
                 self.pending.entries.push(Entry { id: case.id.to_string(), at: case.at, body });
             }
         }
+        Ok(())
     }
 
     /// Hands over what is pending. Nothing that stands at or before `through` is still to come.
     fn issue(&mut self, through: Micros) -> Result<(), Error> {
-        if self.pending.entries.is_empty() {
+        if self.pending.entries.is_empty() && self.pending.orders.is_empty() {
             return Ok(());
         }
         let issued = self.ledger.issue(&self.pending, through)?;
@@ -118,15 +117,26 @@ impl Respond {
         Ok(())
     }
 
-    /// The time of the last pending entry. Every order has an entry of the same time.
+    /// The time of what is pending last.
     fn last(&self) -> Micros {
-        self.pending.entries.last().map_or(Micros::ZERO, |entry| entry.at)
+        let entry = self.pending.entries.last().map(|entry| entry.at);
+        entry.max(self.pending.orders.last().map(|order| order.at)).unwrap_or(Micros::ZERO)
     }
+}
+
+/// Takes from a response who is told of it later, and sees to it that they are.
+fn wait(decision: &mut Decision, context: &mut Context<'_, Respond>) -> Result<(), Error> {
+    let (group, key) = (RowKey::of(SINK).group, key_of(KeyKind::User, &decision.anomaly.org, &decision.anomaly.user));
+    let row = context.rows.write(RowKey::under(group, &key))?;
+    if let Some(at) = gather(row, decision) {
+        context.timers.set(Timer { at, group, key, tag: REPEATS });
+    }
+    Ok(())
 }
 
 impl Logic for Respond {
     type Record = RespondRecord;
-    type Row = Nothing;
+    type Row = Told;
     type Out = ();
     const PORTS: usize = 0;
 
@@ -134,8 +144,14 @@ impl Logic for Respond {
         0
     }
 
-    fn apply(&mut self, record: RespondRecord, _context: &mut Context<'_, Self>) -> Result<(), Error> {
-        self.take(record);
+    fn apply(&mut self, record: RespondRecord, context: &mut Context<'_, Self>) -> Result<(), Error> {
+        self.take(record, context)
+    }
+
+    fn fire(&mut self, timer: Timer, context: &mut Context<'_, Self>) -> Result<(), Error> {
+        let row = context.rows.write(RowKey::under(timer.group, &timer.key))?;
+        let repeats = due(row, context.now);
+        self.pending.orders.extend(repeats.and_then(|(repeats, last)| order_of_repeats(repeats, last)));
         Ok(())
     }
 

@@ -1,8 +1,10 @@
 //! The steps of a response, as an executor goes through them: end the sessions, write the audit entry, tell everyone.
-//! Owned here: the order of a response, its steps and what each has to do. Not owned here: doing it, and trying again.
+//! Owned here: the order of a response and of a message on repeats, their steps and what each has to do. Not owned here:
+//! doing it, and trying again.
 
 use super::audit::response_entry;
-use super::message::message;
+use super::message::{Message, Occasion, Repeats, Telling, message};
+use super::templates::Templates;
 use super::words::escape_chat;
 use crate::model::anomaly::Anomaly;
 use crate::model::decision::{Decision, Recipient, Response};
@@ -22,42 +24,59 @@ const MAIL: &str = "mail:";
 const DM: &str = "dm:";
 
 /// The version of the payload's layout.
-const PAYLOAD_VERSION: u32 = 1;
+const PAYLOAD_VERSION: u32 = 2;
 
 /// What an order carries: all that its steps need.
 #[derive(Debug, Serialize, Deserialize)]
 struct Payload {
     version: u32,
     anomaly: Anomaly,
-    response: Response,
+    occasion: Occasion,
 }
 
 /// The order of a decision that calls for a response; `None` for any other. Its id is the response's.
 pub fn order(decision: &Decision) -> Option<Order> {
-    let response = decision.response.as_ref()?;
-    let payload = Payload { version: PAYLOAD_VERSION, anomaly: decision.anomaly.clone(), response: response.clone() };
-    Some(Order {
-        id: response.id.to_string(),
-        at: decision.anomaly.at,
-        payload: serde_json::to_vec(&payload).expect("a payload of names, numbers and lists has a JSON form"),
-        steps: steps(response),
-    })
+    let response = decision.response.clone()?;
+    let steps = [END_SESSIONS, AUDIT].map(str::to_owned).into_iter().chain(messages(&response.recipients)).collect();
+    Some(Payload::of(decision.anomaly.clone(), Occasion::Response(response)).order(decision.anomaly.at, steps))
 }
 
-/// The steps of a response: sessions, entry, then the messages, the affected user's first.
-pub fn steps(response: &Response) -> Vec<String> {
-    let mut people: Vec<&Recipient> = response.recipients.iter().collect();
+/// The order of a message on repeats; `last` is the last of them. Its recipients are told and nothing else is done.
+pub fn order_of_repeats(repeats: Repeats, last: Decision) -> Option<Order> {
+    let response = last.response?;
+    let (at, steps) = (repeats.at, messages(&response.recipients));
+    (!steps.is_empty()).then(|| Payload::of(last.anomaly, Occasion::Repeats(response, repeats)).order(at, steps))
+}
+
+impl Payload {
+    fn of(anomaly: Anomaly, occasion: Occasion) -> Self {
+        Payload { version: PAYLOAD_VERSION, anomaly, occasion }
+    }
+
+    fn order(&self, at: Micros, steps: Vec<String>) -> Order {
+        Order {
+            id: self.occasion.id().to_string(),
+            at,
+            payload: serde_json::to_vec(self).expect("a payload of names, numbers and lists has a JSON form"),
+            steps,
+        }
+    }
+}
+
+/// The steps that tell people, the affected user first.
+fn messages(recipients: &[Recipient]) -> Vec<String> {
+    let mut people: Vec<&Recipient> = recipients.iter().collect();
     people.sort_by_key(|person| (!person.affected, &person.user));
-    let messages = people.into_iter().flat_map(|person| {
+    let steps = people.into_iter().flat_map(|person| {
         let mail = person.email.as_ref().map(|_| format!("{MAIL}{}", person.user));
         let dm = person.dm.as_ref().map(|_| format!("{DM}{}", person.user));
         mail.into_iter().chain(dm)
     });
-    [END_SESSIONS, AUDIT].map(str::to_owned).into_iter().chain(messages).collect()
+    steps.collect()
 }
 
 /// What a step has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Performance {
     /// End all sessions of a user.
     EndSessions(EndSessions),
@@ -85,31 +104,42 @@ pub struct EndSessions {
 }
 
 /// A mail to one person.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Mail {
     /// Left part of the Message-ID; the same for every attempt.
     pub id: String,
     /// Address of the recipient.
     pub to: String,
-    /// Subject.
-    pub subject: String,
-    /// Plain text.
-    pub text: String,
-    /// HTML.
-    pub html: String,
-    /// For the `Date` header: effective time of the event that was answered.
+    /// For the `Date` header: effective time of the event that was answered, or when a message on repeats was due.
     pub date: Micros,
+    telling: Telling,
+}
+
+impl Mail {
+    /// What it says.
+    pub fn message(&self, templates: &Templates) -> Message {
+        message(templates, &self.telling)
+    }
 }
 
 /// A direct message to one person.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Dm {
     /// The same for every attempt.
     pub id: String,
+    /// The org.
+    pub org: String,
     /// Account of the recipient.
     pub to: String,
-    /// Text with `&`, `<`, `>` escaped as Slack asks; links in it are not to be unfurled.
-    pub text: String,
+    telling: Telling,
+}
+
+impl Dm {
+    /// What it says, with `&`, `<`, `>` escaped as Slack asks; links in it are not to be unfurled.
+    pub fn text(&self, templates: &Templates) -> String {
+        let Message { subject, text, .. } = message(templates, &self.telling);
+        escape_chat(&format!("{subject}\n\n{text}"))
+    }
 }
 
 /// What the named step of an order has to do. `details` are what the steps before it left, by their index: the first
@@ -118,26 +148,42 @@ pub struct Dm {
 /// # Errors
 /// [`Error::Corrupt`] if the payload is not one of ours, of another version, or has no such step.
 pub fn perform(step: &str, payload: &[u8], details: &[Option<String>]) -> Result<Performance, Error> {
-    let payload = parse(payload)?;
-    let Payload { anomaly, response, .. } = &payload;
-    let to = |user: &str| response.recipients.iter().find(|person| person.user == user);
-    let performance = if step == END_SESSIONS {
-        Some(Performance::EndSessions(end_sessions(anomaly, response)))
-    } else if step == AUDIT {
-        let ended = details.first().and_then(Option::as_deref).and_then(|count| count.parse().ok());
-        Some(Performance::Entry(Entry {
-            id: response.id.to_string(),
+    let Payload { anomaly, occasion, .. } = parse(payload)?;
+    let id = occasion.id().clone();
+    let ended = details.first().and_then(Option::as_deref).and_then(|count| count.parse().ok());
+    let performance = match (step, &occasion) {
+        (END_SESSIONS, Occasion::Response(response)) => {
+            Some(Performance::EndSessions(end_sessions(&anomaly, response)))
+        }
+        (AUDIT, Occasion::Response(response)) => Some(Performance::Entry(Entry {
+            id: id.to_string(),
             at: anomaly.at,
-            body: response_entry(anomaly, response, ended),
-        }))
-    } else if let Some(user) = step.strip_prefix(MAIL) {
-        to(user).and_then(|person| mail(person, anomaly, response)).map(Performance::Mail)
-    } else if let Some(user) = step.strip_prefix(DM) {
-        to(user).and_then(|person| dm(person, anomaly, response)).map(Performance::Dm)
-    } else {
-        None
+            body: response_entry(&anomaly, response, ended),
+        })),
+        _ => tell(step, anomaly, occasion, ended),
     };
-    performance.ok_or_else(|| Error::Corrupt(format!("response {} has no step `{step}`", response.id)))
+    performance.ok_or_else(|| Error::Corrupt(format!("order {id} has no step `{step}`")))
+}
+
+/// What a step that tells somebody has to do.
+fn tell(step: &str, anomaly: Anomaly, occasion: Occasion, ended: Option<u64>) -> Option<Performance> {
+    let (by_mail, user) = match step.strip_prefix(MAIL) {
+        Some(user) => (true, user),
+        None => (false, step.strip_prefix(DM)?),
+    };
+    let recipient = occasion.recipients().iter().find(|person| person.user == user)?.clone();
+    let (email, account) = (recipient.email.clone(), recipient.dm.clone());
+    let id = |kind| Id::of(kind, &[occasion.id().as_str().as_bytes(), user.as_bytes()]).to_string();
+    let (mail, dm, org) = (id("mail"), id("dm"), anomaly.org.clone());
+    let date = match &occasion {
+        Occasion::Response(_) => anomaly.at,
+        Occasion::Repeats(_, repeats) => repeats.at,
+    };
+    let telling = Telling { recipient, anomaly, occasion, ended };
+    match by_mail {
+        true => email.map(|to| Performance::Mail(Mail { id: mail, to, date, telling })),
+        false => account.map(|to| Performance::Dm(Dm { id: dm, org, to, telling })),
+    }
 }
 
 fn parse(payload: &[u8]) -> Result<Payload, Error> {
@@ -183,18 +229,4 @@ fn end_sessions(anomaly: &Anomaly, response: &Response) -> EndSessions {
         user: anomaly.user.clone(),
         body: serde_json::to_string(&body).expect("strings and numbers always have a JSON form"),
     }
-}
-
-fn mail(person: &Recipient, anomaly: &Anomaly, response: &Response) -> Option<Mail> {
-    let to = person.email.clone()?;
-    let message = message(person, anomaly, response);
-    let id = Id::of("mail", &[response.id.as_str().as_bytes(), person.user.as_bytes()]).to_string();
-    Some(Mail { id, to, subject: message.subject, text: message.text, html: message.html, date: anomaly.at })
-}
-
-fn dm(person: &Recipient, anomaly: &Anomaly, response: &Response) -> Option<Dm> {
-    let to = person.dm.clone()?;
-    let message = message(person, anomaly, response);
-    let id = Id::of("dm", &[response.id.as_str().as_bytes(), person.user.as_bytes()]).to_string();
-    Some(Dm { id, to, text: escape_chat(&format!("{}\n\n{}", message.subject, message.text)) })
 }
