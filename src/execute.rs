@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use tell::Messenger;
-use terminate::Terminator;
+use terminate::{Terminator, Times};
 
 /// The audit log, a projection of the ledger's entries.
 pub const AUDIT: &str = "audit.ndjson";
@@ -79,11 +79,17 @@ pub struct Executor {
 
 impl Executor {
     /// An executor that acts for `generation`.
-    pub fn open(ledger: &Path, generation: u64, data_dir: &Path, responses: Arc<Responses>) -> Result<Self, Error> {
+    pub fn open(
+        ledger: &Path,
+        generation: u64,
+        data_dir: &Path,
+        sessions: &config::Sessions,
+        responses: Arc<Responses>,
+    ) -> Result<Self, Error> {
         let mut ledger = SqliteStore::open(ledger)?;
         ledger.claim_generation(generation)?;
         let audit = AuditLog::open(data_dir.join(AUDIT), &ledger)?;
-        let terminator = Terminator::new(responses.clone());
+        let terminator = Terminator::open(sessions, responses.clone())?;
         let messenger = Messenger::open(data_dir, responses.clone())?;
         Ok(Executor { ledger, terminator, messenger, audit, responses, clock: Clock::system() })
     }
@@ -113,7 +119,8 @@ impl Executor {
             point("execute.attempted")?;
             let recorded = self.ledger.record(claim, &outcome, &entries, self.now_ms())?;
             // A step whose lease was lost belongs to whoever holds it now, and is counted there.
-            if recorded == Recorded::Applied && !matches!(outcome, StepOutcome::Done { .. }) {
+            let failed = !matches!(outcome, StepOutcome::Done { .. } | StepOutcome::Postponed { .. });
+            if recorded == Recorded::Applied && failed {
                 self.responses.failures.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -122,7 +129,10 @@ impl Executor {
 
     fn attempt(&mut self, claim: &Claim) -> (StepOutcome, Vec<Entry>) {
         let performed = perform(claim.step_name(), &claim.order.payload, &claim.details).and_then(|step| match step {
-            Performance::EndSessions(call) => Ok((self.terminator.end(&mut self.ledger, &call)?, Vec::new())),
+            Performance::EndSessions(call) => {
+                let times = Times::of(claim, self.now_ms());
+                Ok((self.terminator.end(&mut self.ledger, &call, times)?, Vec::new()))
+            }
             Performance::Entry(entry) => Ok((Answer::Done { detail: None }, vec![entry])),
             Performance::Mail(mail) => Ok((self.messenger.mail(&mail)?, Vec::new())),
             Performance::Dm(dm) => Ok((self.messenger.dm(&dm)?, Vec::new())),

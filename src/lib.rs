@@ -10,6 +10,7 @@ pub mod member;
 pub mod progress;
 pub mod replay;
 pub mod run;
+pub mod secrets;
 pub mod serve;
 pub mod supervise;
 pub mod telemetry;

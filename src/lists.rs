@@ -35,7 +35,7 @@ pub const TOR_EXIT: &str = "tor_exit";
 const BOUNDS: Bounds = Bounds { bytes_max: 16 << 20, timeout: Duration::from_secs(30), redirects_max: 3 };
 
 /// What the program says of itself to a server.
-const NAME: &str = concat!("aerie/", env!("CARGO_PKG_VERSION"));
+pub const NAME: &str = concat!("aerie/", env!("CARGO_PKG_VERSION"));
 
 /// How long to wait after a failure; each time in a row twice as long, up to what is set.
 const RETRY: Duration = Duration::from_secs(60);

@@ -7,6 +7,7 @@ use crate::execute::Signal;
 use crate::input::Input;
 use crate::job::{assemble, open_in, parts};
 use crate::run::{Finished, LEDGER, Met, Phase, Totals, Watch, repository, settings};
+use crate::secrets;
 use config::{Job, KeyOrigin};
 use connectors::sqlite::SqliteStore;
 use engine::cluster::{Leader, Membership, Nonces, Secret, run_id};
@@ -27,8 +28,11 @@ pub const LOST: u8 = 75;
 /// What a parent writes to a child's stdin to have the job stopped.
 pub const STOP: &str = "stop";
 
-/// A secret file holds one line; what is longer is another file.
-const SECRET_BYTES_MAX: u64 = 4_096;
+/// Where the file of the secret is named.
+const SECRET_FILE: &str = "[cluster] secret_file";
+
+/// How many bytes a secret has that comes from a file.
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=4_096;
 
 /// Which process this is, and what it knows of the others.
 pub struct Member {
@@ -102,17 +106,11 @@ impl Member {
         let secret = match &own.secret {
             KeyOrigin::Given(secret) => secret.expose().to_owned(),
             KeyOrigin::File(path) => {
-                let refuse =
-                    |why: &str| Error::Invalid(format!("cannot use [cluster] secret_file {}: {why}", path.display()));
-                let mut text = String::new();
-                let file = File::open(path).map_err(|error| refuse(&error.to_string()))?;
-                let read = file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text);
-                read.map_err(|error| refuse(&error.to_string()))?;
-                let secret = text.trim();
-                if !(16..=SECRET_BYTES_MAX as usize).contains(&secret.len()) {
-                    return Err(refuse("it must hold from 16 to 4096 bytes"));
+                let secret = secrets::read(path, SECRET_FILE)?.trim().to_owned();
+                if !SECRET_BYTES.contains(&secret.len()) {
+                    return Err(secrets::unusable(path, SECRET_FILE, "it must hold from 16 to 4096 bytes"));
                 }
-                secret.to_owned()
+                secret
             }
         };
         Ok(Some(Member { hosts: own.hosts.clone(), index: own.index, secret: Secret::new(secret) }))

@@ -2,7 +2,7 @@
 
 use crate::job::PROCESSES_MAX;
 use crate::read::{self, Refusal, Section};
-use crate::secret::Secret;
+use crate::secret::{KeyOrigin, Secret};
 use crate::value::Value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -33,15 +33,6 @@ pub struct Own {
     pub index: usize,
     /// What all of them know.
     pub secret: KeyOrigin,
-}
-
-/// Where a secret comes from.
-#[derive(Clone, Debug, PartialEq)]
-pub enum KeyOrigin {
-    /// From the environment.
-    Given(Secret),
-    /// From a file that is read when the job starts.
-    File(PathBuf),
 }
 
 pub(crate) fn read(cluster: &mut Section<'_>) -> Option<Cluster> {

@@ -2,6 +2,7 @@
 //! layers to a job.
 
 use crate::cluster::{self, Cluster};
+use crate::destinations;
 use crate::detect::{self, Detect};
 use crate::flags::Flags;
 use crate::layers::Layers;
@@ -9,6 +10,7 @@ use crate::lists::{self, ThreatLists};
 use crate::networks;
 use crate::problem::{Problem, Problems};
 use crate::read::{self, Refusal, Section};
+use crate::sessions::{self, Sessions};
 use crate::source::{self, Source, SourceKind};
 use crate::value::{Origin, Value};
 use operators::decode::networks::About;
@@ -55,6 +57,8 @@ pub struct Job {
     pub threat_lists: ThreatLists,
     /// What detection asks for.
     pub detect: Detect,
+    /// Who ends sessions.
+    pub sessions: Sessions,
     /// The processes of the job, and how long they wait for each other.
     pub cluster: Cluster,
 }
@@ -136,6 +140,8 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     // Of sources that cannot be read enough is said.
     let threat_lists = root.section("threat_lists", |section| lists::read(section, follows || sources.is_none()));
     let detect = root.section("detect", detect::read);
+    let hosts = root.section("destinations", destinations::read);
+    let sessions = root.section("sessions", |section| sessions::read(section, &hosts.unwrap_or_default()));
     let running = running?;
     Some(Job {
         data_dir: running.data_dir,
@@ -155,6 +161,7 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         networks: networks?,
         threat_lists: threat_lists?,
         detect: detect?,
+        sessions: sessions?,
         cluster: cluster?,
     })
 }

@@ -29,7 +29,8 @@ pub struct Layers {
 /// What messages call the compiled-in defaults.
 pub(crate) const DEFAULTS_NAME: &str = "default.toml (built in)";
 
-const ENVIRONMENT_PREFIX: &str = "AERIE__";
+/// What the names of environment variables that are settings begin with.
+pub(crate) const ENVIRONMENT_PREFIX: &str = "AERIE__";
 
 /// Job files are written by people; what is larger is not one.
 const FILE_BYTES_MAX: usize = 1 << 20;

@@ -7,6 +7,7 @@
 //! problems becomes a [`Job`].
 
 mod cluster;
+mod destinations;
 mod detect;
 mod flags;
 mod job;
@@ -16,18 +17,20 @@ mod networks;
 mod problem;
 mod read;
 mod secret;
+mod sessions;
 mod source;
 mod units;
 mod value;
 
-pub use cluster::{Cluster, KeyOrigin, Own};
+pub use cluster::{Cluster, Own};
 pub use detect::{Detect, Volume};
 pub use flags::Flags;
 pub use job::{ImportedAnomalies, Job};
 pub use layers::{JobFile, Layers};
 pub use lists::ThreatLists;
 pub use problem::{Problem, Problems};
-pub use secret::Secret;
+pub use secret::{KeyOrigin, Secret};
+pub use sessions::{CaepSessions, Sessions, SlackSessions, WebhookSessions};
 pub use source::{FileSource, Source, SourceKind};
 pub use units::{UnitError, parse_duration, parse_size};
 pub use value::Origin;

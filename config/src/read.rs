@@ -1,7 +1,7 @@
 //! Reading a section of the tree: each key once, by its rule, with every problem noted and none thrown. Owned here:
 //! the walk, unknown keys and the rules that several settings share.
 
-use crate::layers::DEFAULTS_NAME;
+use crate::layers::{DEFAULTS_NAME, ENVIRONMENT_PREFIX};
 use crate::problem::{Problem, nearest};
 use crate::secret::Secret;
 use crate::units;
@@ -37,13 +37,14 @@ pub(crate) struct Section<'a> {
     origin: Origin,
     table: &'a Table,
     known: Vec<&'static str>,
+    passed_over: bool,
     problems: &'a mut Vec<Problem>,
 }
 
 impl<'a> Section<'a> {
     /// The whole tree; `origin` is where what is missing should have been.
     pub(crate) fn root(table: &'a Table, origin: Origin, problems: &'a mut Vec<Problem>) -> Self {
-        Section { path: String::new(), origin, table, known: Vec::new(), problems }
+        Section { path: String::new(), origin, table, known: Vec::new(), passed_over: false, problems }
     }
 
     /// A key that has a shipped default.
@@ -151,9 +152,20 @@ impl<'a> Section<'a> {
         self.note(origin, self.path_of(key), value, refusal);
     }
 
+    /// The environment variable that sets a key.
+    pub(crate) fn variable(&self, key: &str) -> String {
+        format!("{ENVIRONMENT_PREFIX}{}", self.path_of(key).replace('.', "__").to_ascii_uppercase())
+    }
+
+    /// Notes nothing of what else is here: its meaning hangs on a key that is wrong.
+    pub(crate) fn pass_over(&mut self) {
+        self.passed_over = true;
+    }
+
     /// Notes the keys that nobody asked for.
     pub(crate) fn close(self) {
-        for (key, node) in self.table.iter().filter(|(key, _)| !self.known.contains(&key.as_str())) {
+        let unknown = |key: &String| !self.passed_over && !self.known.contains(&key.as_str());
+        for (key, node) in self.table.iter().filter(|(key, _)| unknown(key)) {
             let hint = if let Some(known) = nearest(key, self.known.iter().copied()) {
                 format!("did you mean {known}?")
             } else if TOP_KEYS.contains(&key.as_str()) {
@@ -197,7 +209,7 @@ impl<'a> Section<'a> {
         // What is missing from a section that only the defaults have is missing from the file.
         let built_in = matches!(&node.origin, Origin::File { name, .. } if name == DEFAULTS_NAME);
         let origin = if built_in { self.origin.clone() } else { node.origin.clone() };
-        let mut inner = Section { path, origin, table, known: Vec::new(), problems: self.problems };
+        let mut inner = Section { path, origin, table, known: Vec::new(), passed_over: false, problems: self.problems };
         let value = read(&mut inner);
         inner.close();
         value

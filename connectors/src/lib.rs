@@ -4,4 +4,6 @@
 pub mod file;
 pub mod http;
 pub mod outbox;
+pub mod reach;
+pub mod sign;
 pub mod sqlite;

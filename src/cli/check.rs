@@ -1,7 +1,7 @@
 //! `aerie check`: every problem of a job file at once, or what the job would do.
 
 use super::{Failure, print, run};
-use config::{Flags, ImportedAnomalies, Job, Source, SourceKind};
+use config::{Flags, ImportedAnomalies, Job, Sessions, Source, SourceKind};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -66,6 +66,12 @@ fn write(to: &mut String, job: &Job) -> std::fmt::Result {
         ImportedAnomalies::Respond => "decide on",
     };
     writeln!(to, "  {imported} anomalies that were detected elsewhere")?;
+    match &job.sessions {
+        Sessions::Local => writeln!(to, "  end      nobody's sessions, but record each call")?,
+        Sessions::Webhook(webhook) => writeln!(to, "  end      sessions by a signed call to {}", webhook.to.host())?,
+        Sessions::Slack(slack) => writeln!(to, "  end      sessions by Slack's Web API at {}", slack.to.host())?,
+        Sessions::Caep(caep) => writeln!(to, "  end      sessions by CAEP tokens to {}", caep.to.host())?,
+    }
     match job.shadow {
         true => writeln!(to, "  decide everything and do nothing (shadow)"),
         false => writeln!(to, "  respond, and wait up to {:?} for open responses at the end", job.drain_timeout),

@@ -19,6 +19,11 @@ pub(super) enum Answer {
         /// The receiver's own word on when to come again, or what is known of that.
         retry_after: Option<Duration>,
     },
+    /// Nothing was tried: the receiver has asked to be left alone for so long.
+    NotTried {
+        /// How long from now.
+        wait: Duration,
+    },
     /// It certainly did not happen, and never will as things stand.
     Refused {
         /// Why, and what to do.
@@ -35,18 +40,19 @@ pub(super) enum Answer {
 
 /// How long after an attempt that may have happened a receiver that honours no key is asked again. A later repeat would
 /// end what began since.
-const REPEAT_WITHIN_MS: u64 = 30_000;
+pub(super) const REPEAT_WITHIN_MS: u64 = 30_000;
 
 impl Answer {
     /// The outcome of a step, at the wall time `now_ms`.
     pub(super) fn outcome(self, claim: &Claim, now_ms: u64) -> StepOutcome {
         let own = now_ms + backoff_ms(claim.attempt);
+        let after = |wait: Duration| now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         match self {
             Answer::Done { detail } => StepOutcome::Done { detail },
             Answer::NotDone { error, retry_after } => {
-                let asked = retry_after.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-                StepOutcome::NotDone { retry_at_ms: own.max(now_ms.saturating_add(asked)), error }
+                StepOutcome::NotDone { retry_at_ms: own.max(after(retry_after.unwrap_or_default())), error }
             }
+            Answer::NotTried { wait } => StepOutcome::Postponed { until_ms: after(wait) },
             Answer::Refused { error } => StepOutcome::Dead { error },
             Answer::Unknown { error, repeatable: true } => StepOutcome::Unknown { retry_at_ms: Some(own), error },
             Answer::Unknown { error, repeatable: false } => {

@@ -24,6 +24,7 @@ mod memory;
 mod networks;
 mod oracle;
 mod outputs;
+mod receiver;
 mod replay;
 mod resume;
 #[path = "../../engine/tests/repository/s3.rs"]
@@ -32,6 +33,7 @@ mod scores;
 #[path = "../../engine/tests/word_count/scratch.rs"]
 mod scratch;
 mod serve;
+mod sessions;
 mod silent_producer;
 mod slack_entries;
 mod snapshots;

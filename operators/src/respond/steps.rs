@@ -98,6 +98,10 @@ pub struct EndSessions {
     pub org: String,
     /// The user.
     pub user: String,
+    /// The anomaly that is answered.
+    pub anomaly: String,
+    /// Codes of what triggered it.
+    pub reasons: Vec<&'static str>,
     /// JSON object: `response_id`, `anomaly_id`, `org`, `user`, `session_id` (the one that the anomaly came from, or
     /// null), `reason` (codes), `verdict`, `action_timestamp` (µs).
     pub body: String,
@@ -209,17 +213,18 @@ fn end_sessions(anomaly: &Anomaly, response: &Response) -> EndSessions {
         org: &'a str,
         user: &'a str,
         session_id: Option<&'a str>,
-        reason: Vec<&'static str>,
+        reason: &'a [&'static str],
         verdict: &'static str,
         action_timestamp: u64,
     }
+    let reasons: Vec<&'static str> = response.reasons.iter().map(|reason| reason.code()).collect();
     let body = Body {
         response_id: response.id.as_str(),
         anomaly_id: anomaly.id.as_str(),
         org: &anomaly.org,
         user: &anomaly.user,
         session_id: anomaly.session.as_deref(),
-        reason: response.reasons.iter().map(|reason| reason.code()).collect(),
+        reason: &reasons,
         verdict: response.verdict.name(),
         action_timestamp: anomaly.time.0,
     };
@@ -227,6 +232,8 @@ fn end_sessions(anomaly: &Anomaly, response: &Response) -> EndSessions {
         idempotency_key: response.id.to_string(),
         org: anomaly.org.clone(),
         user: anomaly.user.clone(),
+        anomaly: anomaly.id.to_string(),
         body: serde_json::to_string(&body).expect("strings and numbers always have a JSON form"),
+        reasons,
     }
 }

@@ -1,0 +1,47 @@
+//! Secrets that a job needs, as they are when it starts. Owned here: reading the files that hold them.
+
+use config::{KeyOrigin, Secret};
+use engine::error::Error;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// The largest file of secrets has a token for each of some ten thousand orgs; what is longer is another file.
+const BYTES_MAX: u64 = 4 << 20;
+
+/// The secret itself; `setting` is where its file is named. White space around it does not belong to it.
+///
+/// # Errors
+/// [`Error::Invalid`] if there is no file that holds one.
+pub fn reveal(origin: &KeyOrigin, setting: &str) -> Result<Secret, Error> {
+    match origin {
+        KeyOrigin::Given(secret) => Ok(secret.clone()),
+        KeyOrigin::File(path) => {
+            let text = read(path, setting)?;
+            match text.trim() {
+                "" => Err(unusable(path, setting, "it is empty")),
+                text => Ok(Secret::new(text)),
+            }
+        }
+    }
+}
+
+/// The text of a file that holds a secret.
+///
+/// # Errors
+/// [`Error::Invalid`] if it cannot be read or is no such file.
+pub fn read(path: &Path, setting: &str) -> Result<String, Error> {
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| unusable(path, setting, &error.to_string()))?;
+    let read = file.take(BYTES_MAX + 1).read_to_string(&mut text);
+    read.map_err(|error| unusable(path, setting, &error.to_string()))?;
+    match text.len() as u64 > BYTES_MAX {
+        true => Err(unusable(path, setting, &format!("it has more than {BYTES_MAX} bytes"))),
+        false => Ok(text),
+    }
+}
+
+/// That what a file holds will not do.
+pub fn unusable(path: &Path, setting: &str, why: &str) -> Error {
+    Error::Invalid(format!("cannot use {setting} {}: {why}", path.display()))
+}

@@ -1,0 +1,215 @@
+//! The promise: sessions are ended once. A receiver that honours keys sees one key for each response, however badly it
+//! answers and whenever the program is killed; what may have happened at one that does not is shown to an admin instead
+//! of being repeated for long.
+
+use crate::inputs::{EXIT, Event};
+use crate::outputs::lines_so_far;
+use crate::receiver::{Act, Receiver};
+use crate::support::{Config, Place, Running, aerie};
+use connectors::sign::WebhookKeys;
+use connectors::sqlite::SqliteStore;
+use engine::ledger::{Ledger, OrderStatus, Page, State};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// A job whose activity is happening now.
+struct Live {
+    input: PathBuf,
+    config: Config,
+}
+
+impl Live {
+    fn new(place: &Place, sessions: &str) -> Self {
+        let input = place.write("events", "");
+        let source = "follow = true\nmax_delay = \"200ms\"\nmax_disorder = \"1s\"";
+        let sections = format!("[destinations]\nallow_private = [\"127.0.0.1\"]\n[sessions]\n{sessions}");
+        let config = place.config("data", std::slice::from_ref(&input), source, &sections);
+        let config = config.tor_list(&place.write("tor", format!("{EXIT}\n"))).settings("snapshot_every = \"100ms\"");
+        Live { input, config }
+    }
+
+    /// Each of these users comes from an exit, which is answered.
+    fn attack(&self, users: &[&str]) {
+        let mut file = OpenOptions::new().append(true).open(&self.input).expect("the input is there");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs_f64();
+        for user in users {
+            let event = Event::new(&format!("e{user}"), 0).user(user).session(user).ip(EXIT);
+            writeln!(file, "{}", event.set("/date_create", json!(now)).line()).expect("the input can be appended to");
+        }
+    }
+
+    /// Where the responses to users stand.
+    fn orders(&self) -> BTreeMap<String, OrderStatus> {
+        let decisions = lines_so_far(&self.config.data_dir.join("decisions.ndjson"));
+        let decided = decisions.iter().map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON"));
+        let users: BTreeMap<String, String> = decided
+            .filter_map(|line| Some((line["response_id"].as_str()?.to_owned(), line["user"].as_str()?.to_owned())))
+            .collect();
+        let Ok(ledger) = SqliteStore::open_to_read(&self.config.data_dir.join("control.sqlite")) else {
+            return BTreeMap::new();
+        };
+        let page = Page { state: None, before: None, limit: 100 };
+        let orders = ledger.orders(page).unwrap_or_default();
+        orders.into_iter().filter_map(|status| Some((users.get(&status.order.id)?.clone(), status))).collect()
+    }
+
+    /// Waits until the responses to users have come to rest.
+    fn rested(&self, running: &mut Running, users: &[&str]) -> BTreeMap<String, OrderStatus> {
+        let rests = |status: &OrderStatus| status.due_ms.is_none();
+        running.running_until("all responses to come to rest", || {
+            let orders = self.orders();
+            users.iter().all(|user| orders.get(*user).is_some_and(rests))
+        });
+        self.orders()
+    }
+}
+
+fn states(orders: &BTreeMap<String, OrderStatus>) -> Vec<(&str, State)> {
+    orders.iter().map(|(user, status)| (user.as_str(), status.state)).collect()
+}
+
+#[test]
+fn a_receiver_that_honours_keys_sees_one_for_each_response_however_badly_it_answers() {
+    let place = Place::new();
+    let ok = || Act::answer(200, "", "{\"sessions_ended\": 2}");
+    let receiver = Receiver::start(move |user, attempt| match (user, attempt) {
+        ("U2", 1) => Act::answer(429, "Retry-After: 3\r\n", ""),
+        ("U3", 1 | 2) => Act::answer(500, "", "no"),
+        ("U4", 1 | 2) => Act::Reset,
+        ("U5", _) => Act::answer(307, "Location: /elsewhere\r\n", ""),
+        ("U6", _) => Act::Endless,
+        ("U7", _) => Act::answer(403, "", "who are you?"),
+        ("U8", 1) => Act::Hang,
+        _ => ok(),
+    });
+    let sessions = format!("kind = \"webhook\"\nurl = \"http://{}/end\"", receiver.address);
+    let mut live = Live::new(&place, &sessions);
+    live.config = live.config.env("AERIE__SESSIONS__SECRET", SECRET);
+    let users = ["U1", "U2", "U3", "U4", "U5", "U6", "U7", "U8"];
+    let mut running = live.config.start();
+    live.attack(&users);
+    let orders = live.rested(&mut running, &users);
+    let dead = |user: &str| ["U5", "U7"].contains(&user);
+    let expected = users.map(|user| (user, if dead(user) { State::Dead } else { State::Done }));
+    assert_eq!(states(&orders), expected);
+    for (user, told) in [("U5", "redirects are not followed"), ("U7", "`who are you?`; see that both sides")] {
+        let error = orders[user].error.as_deref().unwrap_or_default();
+        assert!(error.contains(told), "{user}: {error}");
+    }
+
+    let mut keys = BTreeSet::new();
+    let verify = WebhookKeys::parse(SECRET).expect("a secret");
+    for (user, attempts) in users.into_iter().zip([1, 2, 3, 3, 1, 1, 1, 2]) {
+        let calls = receiver.calls_of(user);
+        assert_eq!(calls.len(), attempts, "{user}");
+        for call in &calls {
+            let id = call.header("idempotency-key");
+            assert_eq!(id, orders[user].order.id, "the key is the id of the response");
+            assert_eq!(call.header("webhook-id"), id);
+            assert_eq!(call.body, calls[0].body);
+            assert!(call.head.starts_with("POST /end "), "{}", call.head);
+            let seconds = call.header("webhook-timestamp").parse().expect("a number");
+            assert_eq!(call.header("webhook-signature"), verify.sign(id, seconds, &call.body));
+        }
+        keys.insert(orders[user].order.id.clone());
+    }
+    assert_eq!(keys.len(), users.len());
+    let waited = |user: &str| {
+        let calls = receiver.calls_of(user);
+        calls[1].at - calls[0].at
+    };
+    assert!(waited("U2") >= Duration::from_secs(3), "{:?}", waited("U2"));
+    assert!(waited("U3") >= Duration::from_millis(900), "{:?}", waited("U3"));
+
+    let audit = lines_so_far(&live.config.data_dir.join("audit.ndjson"));
+    let ended = |user: &str| {
+        let values = audit.iter().map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON"));
+        let found: Vec<_> = values
+            .filter(|entry| entry["action"] == "user_sessions_reset_by_anomaly_event_response")
+            .filter(|entry| entry["entity"]["user"]["id"] == user)
+            .map(|entry| entry["details"]["sessions_ended"].clone())
+            .collect();
+        assert!(found.len() <= 1, "{user}: {found:?}");
+        found.into_iter().next()
+    };
+    assert_eq!((ended("U1"), ended("U6"), ended("U7")), (Some(json!(2)), Some(Value::Null), None));
+    let ended = running.terminate().done();
+    assert!(!ended.stderr.contains("whsec_"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_program_that_is_killed_during_a_call_makes_it_again_under_the_same_key() {
+    let place = Place::new();
+    let receiver = Receiver::start(|user, attempt| match (user, attempt) {
+        ("U1", 1) => Act::Hang,
+        _ => Act::answer(204, "", ""),
+    });
+    let sessions = format!("kind = \"webhook\"\nurl = \"http://{}/\"", receiver.address);
+    let mut live = Live::new(&place, &sessions);
+    live.config = live.config.env("AERIE__SESSIONS__SECRET", SECRET);
+    let mut running = live.config.start();
+    live.attack(&["U1", "U2"]);
+    running.running_until("a call", || !receiver.calls_of("U1").is_empty());
+    assert!(running.kill(), "it was running");
+    let mut running = live.config.start();
+    let orders = live.rested(&mut running, &["U1", "U2"]);
+    assert_eq!(states(&orders), [("U1", State::Done), ("U2", State::Done)]);
+    let calls = receiver.calls_of("U1");
+    let keys: BTreeSet<_> = calls.iter().map(|call| call.header("idempotency-key")).collect();
+    assert_eq!((calls.len(), keys.len()), (2, 1));
+    running.terminate().done();
+}
+
+#[test]
+fn what_may_have_happened_at_a_receiver_without_keys_is_shown_and_not_repeated_for_long() {
+    let place = Place::new();
+    let said = |body: Value| Act::answer(200, "", &body.to_string());
+    let receiver = Receiver::start(move |user, attempt| match (user, attempt) {
+        ("U2", _) => Act::Reset,
+        ("U3", 1) => Act::answer(429, "Retry-After: 2\r\n", "{\"ok\":false,\"error\":\"ratelimited\"}"),
+        ("U4", _) => said(json!({"ok": false, "error": "cannot_reset_primary_owner"})),
+        _ => said(json!({"ok": true})),
+    });
+    let sessions = format!("kind = \"slack\"\nurl = \"http://{}/api/\"", receiver.address);
+    let mut live = Live::new(&place, &sessions);
+    live.config = live.config.env("AERIE__SESSIONS__TOKEN", "E1 xoxp-hunter2 E2 xoxp-other");
+    let users = ["U1", "U2", "U3", "U4"];
+    let mut running = live.config.start();
+    live.attack(&users);
+    let orders = live.rested(&mut running, &users);
+    let expected = [State::Done, State::Unknown, State::Done, State::Dead];
+    assert_eq!(states(&orders), users.into_iter().zip(expected).collect::<Vec<_>>());
+    let error = |user: &str| orders[user].error.clone().unwrap_or_default();
+    assert!(error("U2").contains("gave no answer"), "{}", error("U2"));
+    assert!(error("U4").contains("only the Primary Owner"), "{}", error("U4"));
+
+    let calls = receiver.calls_of("U2");
+    let span = calls[calls.len() - 1].at - calls[0].at;
+    assert!(calls.len() >= 2 && span <= Duration::from_secs(31), "{} calls in {span:?}", calls.len());
+    let rested = receiver.calls_of("U3");
+    assert!(rested.len() == 2 && rested[1].at - rested[0].at >= Duration::from_secs(2), "{rested:?}");
+    for call in receiver.calls() {
+        assert!(call.head.starts_with("POST /api/admin.users.session.reset "), "{}", call.head);
+        assert_eq!(call.header("authorization"), "Bearer xoxp-hunter2");
+    }
+    let ended = running.terminate().done();
+    let audit = lines_so_far(&live.config.data_dir.join("audit.ndjson")).join("\n");
+    let errors: String = users.map(error).concat();
+    for text in [&ended.stderr, &ended.stdout, &audit, &errors] {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn a_check_says_who_is_asked() {
+    let told = aerie(&["check", "--config", "config/jobs/webhook.toml"]).done().stdout;
+    assert!(told.contains("end      sessions by a signed call to sessions.internal"), "{told}");
+    let told = aerie(&["check", "--config", "config/jobs/files.toml"]).done().stdout;
+    assert!(told.contains("end      nobody's sessions"), "{told}");
+}
