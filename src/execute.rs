@@ -79,18 +79,12 @@ pub struct Executor {
 
 impl Executor {
     /// An executor that acts for `generation`.
-    pub fn open(
-        ledger: &Path,
-        generation: u64,
-        data_dir: &Path,
-        sessions: &config::Sessions,
-        responses: Arc<Responses>,
-    ) -> Result<Self, Error> {
+    pub fn open(ledger: &Path, generation: u64, job: &config::Job, responses: Arc<Responses>) -> Result<Self, Error> {
         let mut ledger = SqliteStore::open(ledger)?;
         ledger.claim_generation(generation)?;
-        let audit = AuditLog::open(data_dir.join(AUDIT), &ledger)?;
-        let terminator = Terminator::open(sessions, responses.clone())?;
-        let messenger = Messenger::open(data_dir, responses.clone())?;
+        let audit = AuditLog::open(job.data_dir.join(AUDIT), &ledger)?;
+        let terminator = Terminator::open(&job.sessions, responses.clone())?;
+        let messenger = Messenger::open(job, responses.clone())?;
         Ok(Executor { ledger, terminator, messenger, audit, responses, clock: Clock::system() })
     }
 
@@ -135,7 +129,10 @@ impl Executor {
             }
             Performance::Entry(entry) => Ok((Answer::Done { detail: None }, vec![entry])),
             Performance::Mail(mail) => Ok((self.messenger.mail(&mail)?, Vec::new())),
-            Performance::Dm(dm) => Ok((self.messenger.dm(&dm)?, Vec::new())),
+            Performance::Dm(dm) => {
+                let times = Times::of(claim, self.now_ms());
+                Ok((self.messenger.dm(&dm, times)?, Vec::new()))
+            }
         });
         let (answer, entries) = performed.unwrap_or_else(|error| {
             let text = error.to_string();

@@ -14,3 +14,4 @@ pub mod secrets;
 pub mod serve;
 pub mod supervise;
 pub mod telemetry;
+pub mod templates;

@@ -203,7 +203,7 @@ fn lead(job: &config::Job, watch: &Watch, input: Input, member: Option<&Member>)
     let (ended, open_responses) = if let Met::Stopped = met {
         (Ended::Stopped, 0)
     } else {
-        let executor = Executor::open(&ledger, generation, &job.data_dir, &job.sessions, watch.responses.clone())?;
+        let executor = Executor::open(&ledger, generation, job, watch.responses.clone())?;
         let carrying = Carrying { job, watch, input, ledger: &ledger, generation };
         let ended = carrying.out(executor, settings.clone(), start, met)?;
         known = match member {

@@ -1,12 +1,15 @@
 //! The checked job: what the program builds from. Owned here: the top of the file, `[job]`, `[http]`, and the way from
 //! layers to a job.
 
+use crate::chat::{self, Chat};
 use crate::cluster::{self, Cluster};
 use crate::destinations;
 use crate::detect::{self, Detect};
 use crate::flags::Flags;
 use crate::layers::Layers;
 use crate::lists::{self, ThreatLists};
+use crate::mail::{self, Mail};
+use crate::messages::{self, Messages};
 use crate::networks;
 use crate::problem::{Problem, Problems};
 use crate::read::{self, Refusal, Section};
@@ -59,6 +62,12 @@ pub struct Job {
     pub detect: Detect,
     /// Who ends sessions.
     pub sessions: Sessions,
+    /// The server that sends mail; without one, mail lies in the outbox.
+    pub mail: Option<Mail>,
+    /// Where direct messages go; without it, they lie in the outbox.
+    pub chat: Option<Chat>,
+    /// What people are told.
+    pub messages: Messages,
     /// The processes of the job, and how long they wait for each other.
     pub cluster: Cluster,
 }
@@ -141,7 +150,11 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     let threat_lists = root.section("threat_lists", |section| lists::read(section, follows || sources.is_none()));
     let detect = root.section("detect", detect::read);
     let hosts = root.section("destinations", destinations::read);
-    let sessions = root.section("sessions", |section| sessions::read(section, &hosts.unwrap_or_default()));
+    let hosts = hosts.unwrap_or_default();
+    let sessions = root.section("sessions", |section| sessions::read(section, &hosts));
+    let mail = root.section("mail", |section| mail::read(section, &hosts));
+    let chat = root.section("chat", |section| chat::read(section, &hosts));
+    let messages = root.section("messages", messages::read);
     let running = running?;
     Some(Job {
         data_dir: running.data_dir,
@@ -162,6 +175,9 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         threat_lists: threat_lists?,
         detect: detect?,
         sessions: sessions?,
+        mail: mail?,
+        chat: chat?,
+        messages: messages?,
         cluster: cluster?,
     })
 }

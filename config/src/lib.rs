@@ -6,6 +6,7 @@
 //! where each value came from; the rules read that tree and collect every [`Problem`] at once; only a tree without
 //! problems becomes a [`Job`].
 
+mod chat;
 mod cluster;
 mod destinations;
 mod detect;
@@ -13,6 +14,8 @@ mod flags;
 mod job;
 mod layers;
 mod lists;
+mod mail;
+mod messages;
 mod networks;
 mod problem;
 mod read;
@@ -22,12 +25,15 @@ mod source;
 mod units;
 mod value;
 
+pub use chat::Chat;
 pub use cluster::{Cluster, Own};
 pub use detect::{Detect, Volume};
 pub use flags::Flags;
 pub use job::{ImportedAnomalies, Job};
 pub use layers::{JobFile, Layers};
 pub use lists::ThreatLists;
+pub use mail::Mail;
+pub use messages::Messages;
 pub use problem::{Problem, Problems};
 pub use secret::{KeyOrigin, Secret};
 pub use sessions::{CaepSessions, Sessions, SlackSessions, WebhookSessions};

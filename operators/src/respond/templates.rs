@@ -110,7 +110,8 @@ impl Templates {
                 problems.push(format!("{name}: there is another folder for `{tag}`"));
             }
             let unknown = files.keys().filter(|file| !FILES.contains(&file.as_str()));
-            problems.extend(unknown.map(|file| format!("{name}/{file}: is no template; known are {}", FILES.join(", "))));
+            problems
+                .extend(unknown.map(|file| format!("{name}/{file}: is no template; known are {}", FILES.join(", "))));
         }
         let tags: BTreeSet<&str> = given.keys().map(String::as_str).chain(BUILT_IN.map(|(tag, _)| tag)).collect();
         let mut languages = BTreeMap::new();
@@ -159,7 +160,9 @@ fn read(tag: &str, given: &Folder, problems: &mut Vec<String>) -> Option<Languag
     let found = FILES.map(|file| find(tag, file, given));
     let [words, user_text, user_html, admin_text, admin_html, digest_text, digest_html] = found;
     let mut lacking = |file: &str| problems.push(format!("{tag}/{file}: is missing, and no wider locale has it"));
-    for (file, found) in FILES.iter().zip([&words, &user_text, &user_html, &admin_text, &admin_html, &digest_text, &digest_html]) {
+    for (file, found) in
+        FILES.iter().zip([&words, &user_text, &user_html, &admin_text, &admin_html, &digest_text, &digest_html])
+    {
         if found.is_none() {
             lacking(file);
         }
@@ -244,7 +247,8 @@ fn read_text(file: &File<'_>, own: &[(&str, bool)], problems: &mut Vec<String>) 
     };
     let subject = pieces(file, subject, own, problems);
     let lists = NAMES.iter().filter(|(name, list)| *list && subject.names().any(|used| used == *name));
-    problems.extend(lists.map(|(name, _)| format!("{}: `{name}` is a list and cannot stand in the subject", file.name)));
+    problems
+        .extend(lists.map(|(name, _)| format!("{}: `{name}` is a list and cannot stand in the subject", file.name)));
     (subject, pieces(file, body, own, problems))
 }
 
@@ -252,7 +256,11 @@ fn read_html(file: &File<'_>, own: &[(&str, bool)], problems: &mut Vec<String>) 
     let html = pieces(file, file.text, own, problems);
     let misplaced = html.out_of_text().into_iter();
     problems.extend(misplaced.map(|name| {
-        format!("{}: `{}` stands in a tag, a comment, a script or a style sheet; values are text only", file.name, excerpt(name))
+        format!(
+            "{}: `{}` stands in a tag, a comment, a script or a style sheet; values are text only",
+            file.name,
+            excerpt(name)
+        )
     }));
     html
 }

@@ -276,10 +276,23 @@ fn nothing_from_an_event_bends_a_message() {
             assert!(!said.subject.contains(['\r', '\n']) && said.subject.chars().count() < 900, "{index}");
             for part in [&said.subject, &said.text, &said.html] {
                 assert!(part.len() < 30_000, "{index}: bounded");
-                for link in ["://", ":\\\\", "evil.example", "evil\u{3002}", "evil\u{2024}", "l.example", "@", "href", "src=\"", "www.e"] {
+                for link in [
+                    "://",
+                    ":\\\\",
+                    "evil.example",
+                    "evil\u{3002}",
+                    "evil\u{2024}",
+                    "l.example",
+                    "@",
+                    "href",
+                    "src=\"",
+                    "www.e",
+                ] {
                     assert!(!part.contains(link), "{index}: {link} in {part}");
                 }
-                let odd = |c: char| c.is_control() && c != '\n' || "\u{200b}\u{ad}\u{2028}\u{2029}\u{202e}\u{2067}".contains(c);
+                let odd = |c: char| {
+                    c.is_control() && c != '\n' || "\u{200b}\u{ad}\u{2028}\u{2029}\u{202e}\u{2067}".contains(c)
+                };
                 assert!(!part.contains(odd), "{index}");
             }
             for tag in ["<script", "<img", "<!channel", "<https"] {

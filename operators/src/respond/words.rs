@@ -120,7 +120,8 @@ impl Place {
             let found = match self {
                 Place::Until(end) => rest.find(end).map(|at| (Place::Text, at + end.len())),
                 Place::Text => rest.find('<').map(|at| {
-                    let begun = NOT_TEXT.iter().find(|(begin, _)| rest[at..].starts_with(begin)).unwrap_or(&NOT_TEXT[3]);
+                    let begun =
+                        NOT_TEXT.iter().find(|(begin, _)| rest[at..].starts_with(begin)).unwrap_or(&NOT_TEXT[3]);
                     (Place::Until(begun.1), at + begun.0.len())
                 }),
             };

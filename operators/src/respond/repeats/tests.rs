@@ -73,7 +73,11 @@ fn the_first_is_told_at_once_and_what_follows_in_one_message() {
     let hourly: Vec<u64> = (0..10).map(|hour| 61 * hour).collect();
     assert_eq!(told(&hourly), [(0, 1), (61, 1), (301, 3), (1_261, 5)]);
     let day = 24 * 60;
-    assert_eq!(told(&[0, 5, day + 5, day + 10]), [(0, 1), (60, 1), (day + 5, 1), (day + 65, 1)], "a day of peace ends it");
+    assert_eq!(
+        told(&[0, 5, day + 5, day + 10]),
+        [(0, 1), (60, 1), (day + 5, 1), (day + 65, 1)],
+        "a day of peace ends it"
+    );
 }
 
 #[test]
@@ -110,7 +114,12 @@ fn every_response_is_told_once_and_never_too_often() {
     for round in 0..300 {
         let mean = [5, 40, 300, 1_500][round % 4];
         let mut now = 0;
-        let minutes: Vec<u64> = (0..rng.random_range(1..60)).map(|_| { now += rng.random_range(1..2 * mean); now }).collect();
+        let minutes: Vec<u64> = (0..rng.random_range(1..60))
+            .map(|_| {
+                now += rng.random_range(1..2 * mean);
+                now
+            })
+            .collect();
         let told = told(&minutes);
         let note = format!("seed {seed}, round {round}: {minutes:?} gave {told:?}");
         assert_eq!(told.iter().map(|(_, count)| count).sum::<u64>(), minutes.len() as u64, "{note}");

@@ -64,7 +64,8 @@ fn a_file_takes_the_place_of_one_that_is_built_in() {
 
 #[test]
 fn everything_that_is_wrong_is_told_at_once() {
-    let words = "unknown = ?\nunknown = !\nreason.tor\nreasn.tor = x\ntime = {{yaer}}\n# a note\n\nreason.asn = {{org}}";
+    let words =
+        "unknown = ?\nunknown = !\nreason.tor\nreasn.tor = x\ntime = {{yaer}}\n# a note\n\nreason.asn = {{org}}";
     let given = folder(&[
         ("en", "words.txt", words),
         ("en", "user.txt", "You were signed out"),
