@@ -209,10 +209,9 @@ impl Attempt {
         say: impl FnOnce(&mut SmtpConnection) -> Result<T, lettre::transport::smtp::Error>,
     ) -> Result<(), Refusal> {
         self.limit(connection);
-        say(connection).map(drop).map_err(|error| Refusal {
-            severity: error.status().map(|code| code.severity),
-            text: said(&error),
-        })
+        say(connection)
+            .map(drop)
+            .map_err(|error| Refusal { severity: error.status().map(|code| code.severity), text: said(&error) })
     }
 }
 
@@ -254,6 +253,3 @@ fn said(error: &lettre::transport::smtp::Error) -> String {
     }
     text
 }
-
-#[cfg(test)]
-mod tests;

@@ -187,12 +187,6 @@ impl Config {
         self
     }
 
-    /// One more section.
-    pub fn and(mut self, section: &str) -> Self {
-        self.sections.push_str(section);
-        self
-    }
-
     /// Without a variable that was set.
     pub fn without(mut self, name: &str) -> Self {
         self.environment.retain(|(set, _)| set != name);

@@ -30,7 +30,8 @@ fn names(header: &[String]) -> Vec<String> {
     names
 }
 
-const NAMES: [&str; 8] = ["Auto-Submitted", "Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Subject", "To"];
+const NAMES: [&str; 8] =
+    ["Auto-Submitted", "Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Subject", "To"];
 
 #[test]
 fn a_mail_has_a_text_and_an_html_part_and_its_own_id_and_date() {
