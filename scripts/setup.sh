@@ -44,6 +44,8 @@ clang_version() {
 have cargo || die "missing cargo: install Rust from https://rustup.rs, then run this again"
 have "${CXX:-c++}" || need g++ "RocksDB is C++"
 have make || need make "the targets of the Makefile, and C libraries that crates build"
+have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
+    need postgresql "the tests of a ledger on a server start one of their own"
 libclang=ok
 libclang_found && clang_headers_found || libclang=missing
 

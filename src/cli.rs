@@ -7,6 +7,7 @@ mod evaluate;
 mod generate;
 mod inspect;
 mod replay;
+mod responses;
 mod run;
 mod signals;
 mod snapshots;
@@ -45,6 +46,8 @@ enum Command {
     Inspect(inspect::Args),
     Replay(replay::Args),
     #[command(subcommand)]
+    Responses(responses::Command),
+    #[command(subcommand)]
     Snapshots(snapshots::Command),
     Generate(generate::Args),
     Evaluate(evaluate::Args),
@@ -61,6 +64,7 @@ impl Cli {
             Command::Run(args) => run::execute(args),
             Command::Inspect(args) => inspect::execute(&args),
             Command::Replay(args) => replay::execute(args),
+            Command::Responses(command) => responses::execute(&command),
             Command::Check(args) => check::execute(&args),
             Command::Snapshots(command) => snapshots::execute(&command),
             Command::Generate(args) => generate::execute(&args),

@@ -14,7 +14,8 @@ pub use standing::{Source, Standing};
 use crate::job::{DECIDE, DECISIONS, DETECT, THRESHOLDS};
 use crate::replay::difference::{Field, differ};
 use crate::replay::record::entry;
-use crate::run::existing_ledger;
+use crate::store::StorePlace;
+use config::Job;
 use engine::error::Error;
 use engine::key::{GROUPS, KeyGroup};
 use engine::ledger::Ledger;
@@ -283,10 +284,10 @@ pub fn changes(before: &Held, after: &Held) -> Result<Vec<Change>, Error> {
 ///
 /// # Errors
 /// As the files can be read.
-pub fn recorded(data_dir: &Path, user: User<'_>) -> Result<Recorded, Error> {
-    let ledger = existing_ledger(data_dir)?;
+pub fn recorded(job: &Job, user: User<'_>) -> Result<Recorded, Error> {
+    let ledger = StorePlace::seen(job)?.read()?;
     let mut recorded = Recorded::default();
-    for line in last_decisions(&data_dir.join(DECISIONS), user)?.into_iter().rev() {
+    for line in last_decisions(&job.data_dir.join(DECISIONS), user)?.into_iter().rev() {
         let id = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
         let (anomaly, response) = (id("anomaly_id"), id("response_id"));
         let reasons = line["reason"].as_array().into_iter().flatten().filter_map(Value::as_str);

@@ -2,13 +2,13 @@
 //! which stream goes where, and how memory is shared out. What each operator does stands in `operators`.
 
 use crate::input;
+use crate::store::StorePlace;
 use config::ImportedAnomalies;
 use connectors::file::{Fence, Length, OrderedFile};
-use connectors::sqlite::SqliteStore;
 use engine::error::Error;
 use engine::flow::{Flow, Read, Stream};
 use engine::keyed::operator::Input;
-use engine::ledger::{Issued, Ledger};
+use engine::ledger::Issued;
 use engine::source::scheduled::Inbox;
 use engine::state::memory::MemoryStores;
 use engine::state::rocks::RocksStores;
@@ -76,8 +76,8 @@ pub struct Parts {
     pub rocks: RocksStores,
     /// Opens the output files.
     pub outputs: Arc<OpenAppend>,
-    /// The ledger's file, and the generation that this run acts for.
-    pub ledger: (PathBuf, u64),
+    /// Where the ledger is, and the generation that this run acts for.
+    pub ledger: (StorePlace, u64),
     /// Hears what became of each batch of the sink.
     pub issued: Arc<dyn Fn(&Issued) + Send + Sync>,
 }
@@ -102,7 +102,7 @@ pub(crate) fn parts(
     job: &config::Job,
     input: &input::Input,
     outputs: Arc<OpenAppend>,
-    ledger: (PathBuf, u64),
+    ledger: (StorePlace, u64),
     issued: Arc<dyn Fn(&Issued) + Send + Sync>,
     processes: usize,
 ) -> Parts {
@@ -191,8 +191,8 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
         Input::Keyed(decisions.map(RespondRecord::from)),
         Input::Keyed(closed.flat_map(case_closed).map(RespondRecord::from)),
     ];
-    let mut ledger = SqliteStore::open(&parts.ledger.0)?;
-    ledger.claim_generation(parts.ledger.1)?;
+    let (place, generation) = &parts.ledger;
+    let ledger = place.open_as(*generation)?;
     let issued = parts.issued.clone();
     let sink = Respond::new(Box::new(ledger), Box::new(move |batch| issued(batch)));
     flow.keyed("respond", sink, &MemoryStores, baseline_rows, respond)?;

@@ -12,6 +12,7 @@ pub mod replay;
 pub mod run;
 pub mod secrets;
 pub mod serve;
+pub mod store;
 pub mod supervise;
 pub mod telemetry;
 pub mod templates;

@@ -5,13 +5,13 @@
 use crate::input::ListChange;
 use crate::job::at_whole_millis;
 use crate::run::Watch;
+use crate::store::StorePlace;
 use axum::http::header::{HeaderMap, HeaderValue, USER_AGENT};
 use config::ThreatLists;
 use connectors::http::{Bounds, Fetcher};
-use connectors::sqlite::{Kept, SqliteStore};
+use connectors::store::{Kept, Store};
 use engine::clock::Clock;
 use engine::error::Error;
-use engine::ledger::Ledger;
 use engine::snapshot::repository::Repository;
 use engine::source::scheduled::Arrivals;
 use engine::time::Micros;
@@ -19,7 +19,6 @@ use operators::decode::control::{exits_record, may_replace, parse_control, parse
 use operators::model::control::{ControlRecord, ControlValue, ThreatList};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,7 +61,7 @@ pub struct Fetches {
 ///
 /// # Errors
 /// As the store fails; [`Error::Corrupt`] for a record that cannot be read.
-pub fn kept(store: &SqliteStore) -> Result<Vec<ControlRecord>, Error> {
+pub fn kept(store: &Store) -> Result<Vec<ControlRecord>, Error> {
     let record = |Kept { seq, at, line }: Kept| Ok(ControlRecord { at, ..read(&line, seq)? });
     store.control()?.into_iter().map(record).collect()
 }
@@ -79,7 +78,7 @@ fn read(line: &str, seq: u64) -> Result<ControlRecord, Error> {
 /// Lists on their way into the dataflow.
 pub struct Arrived {
     came: Receiver<String>,
-    store: SqliteStore,
+    store: Store,
     changes: Arc<Mutex<Vec<ListChange>>>,
 }
 
@@ -115,16 +114,12 @@ impl Fetching {
     pub fn start(
         lists: &ThreatLists,
         control: &[ControlRecord],
-        (ledger, generation): (&Path, u64),
+        (ledger, generation): (&StorePlace, u64),
         repository: Repository,
         watch: &Watch,
     ) -> Result<Option<(Fetching, Arrived)>, Error> {
         let Some(url) = &lists.tor_exit else { return Ok(None) };
-        let open = || {
-            let mut store = SqliteStore::open(ledger)?;
-            store.claim_generation(generation)?;
-            Ok::<_, Error>(store)
-        };
+        let open = || ledger.open_as(generation);
         let refuse = |error| Error::Unavailable(format!("no list can be fetched: {error}"));
         let (to, came) = channel();
         let clock = Clock::system();
@@ -179,7 +174,7 @@ struct Errand {
     exits: Exits,
     to: Sender<String>,
     clock: Clock,
-    store: SqliteStore,
+    store: Store,
     repository: Repository,
 }
 
@@ -302,7 +297,7 @@ mod tests {
     #[test]
     fn a_list_comes_into_the_dataflow_once_with_a_time_that_lasts() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || SqliteStore::open(&folder.path().join("control.sqlite")).unwrap();
+        let open = || Store::open_file(&folder.path().join("control.sqlite")).unwrap();
         let (to, came) = channel();
         let mut arrived = Arrived { came, store: open(), changes: Arc::default() };
         let exits = |address: &str| BTreeSet::from([address.parse().unwrap()]);

@@ -13,8 +13,9 @@ use crate::input::{Input, Moved};
 use crate::job::{FENCE, Parts, assemble, open_in, parts};
 use crate::lists::kept;
 use crate::run::{Phase, SNAPSHOTS, STATE, Watch};
+use crate::store::StorePlace;
 use connectors::file::Fence;
-use connectors::sqlite::SqliteStore;
+use connectors::store::Store;
 use engine::clock::Clock;
 use engine::error::Error;
 use engine::fault::Faults;
@@ -92,7 +93,7 @@ pub fn replay(
     let manifest = repository.manifest(from)?;
     let scratch = tempfile::Builder::new().prefix("aerie-replay-").tempdir();
     let scratch = scratch.map_err(Error::io("make a folder in", std::env::temp_dir()))?;
-    let record = Record::capture(&job.data_dir, repository, manifest.at, scratch.path())?;
+    let record = Record::capture(job, repository, manifest.at, scratch.path())?;
     let (workers, through_ms) = (job.workers.get(), record.through());
     let mut report = Report { from, through_ms, workers, ..Report::default() };
     if !manifest.complete {
@@ -106,7 +107,7 @@ pub fn replay(
 
 /// What was derived once more.
 struct Replayed {
-    ledger: SqliteStore,
+    ledger: Store,
     /// Where its output files lie, each from the cut on.
     folder: PathBuf,
     /// Of each, how long the record's file was at the cut.
@@ -125,7 +126,7 @@ fn derive(
 ) -> Result<Replayed, Error> {
     let input = Input::recorded(&manifest.fingerprint, moved)?.with(kept(&record.ledger)?);
     watch.input_bytes.store(input.bytes(), Ordering::Relaxed);
-    let path = scratch.join(LEDGER);
+    let place = StorePlace::file(scratch.join(LEDGER));
     let mut journal = MemoryJournal::default();
     for name in input.names().iter() {
         journal.append(&record.ledger.load(name)?)?;
@@ -147,14 +148,14 @@ fn derive(
     let start = Start::look(&settings, repository, manifest.id)?;
     Fence::raise(&scratch.join(FENCE), GENERATION)?;
     let (outputs, kept) = from_the_cut(scratch.to_owned());
-    let parts: Parts = parts(job, &input, outputs, (path.clone(), GENERATION), Arc::new(|_| {}), 1);
+    let parts: Parts = parts(job, &input, outputs, (place.clone(), GENERATION), Arc::new(|_| {}), 1);
     watch.enter(Phase::Running);
     let ended = engine::flow::run(settings, start, move |flow| assemble(flow, &parts))?;
     if ended == Ended::Stopped {
         return Err(Error::Unavailable("the replay was stopped before its end: nothing was compared".to_owned()));
     }
     let kept = kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    Ok(Replayed { ledger: SqliteStore::open(&path)?, folder: scratch.to_owned(), kept })
+    Ok(Replayed { ledger: place.open()?, folder: scratch.to_owned(), kept })
 }
 
 /// What is kept of each output file at a cut, by name.

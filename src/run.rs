@@ -3,14 +3,17 @@
 //! response is carried out (`execute`), what is shown of it (`progress`, `serve`), and what is different in a process
 //! that only follows another (`member`).
 
+pub use crate::execute::Responses;
+
 use crate::execute::{Executor, Signal};
 use crate::input::{Input, ListChange};
 use crate::inspect::running::Note;
 use crate::job::{DECIDE, DETECT, FENCE, WRITER, assemble, open_in, parts, volume_rules};
 use crate::lists::{self, Fetches, Fetching};
 use crate::member::{self, Member};
+use crate::store::StorePlace;
 use connectors::file::Fence;
-use connectors::sqlite::SqliteStore;
+use connectors::store::Store;
 use engine::clock::{Clock, Stopwatch};
 use engine::cluster::{Gathered, Mesh};
 use engine::error::Error;
@@ -44,9 +47,6 @@ pub const SNAPSHOTS: &str = "snapshots";
 
 /// Folder of live keyed state in a data directory.
 pub const STATE: &str = "state";
-
-/// File of the embedded control store: the ledger, the audit entries and the source journal.
-pub const LEDGER: &str = "control.sqlite";
 
 /// How often the end of a job looks at what is open.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
@@ -103,21 +103,6 @@ pub enum Phase {
     Draining = 2,
     /// Over.
     Done = 3,
-}
-
-/// Figures of responses in this run.
-#[derive(Debug, Default)]
-pub struct Responses {
-    /// Ordered and not yet carried out to the end.
-    pub open: AtomicU64,
-    /// Steps that were done, by kind.
-    pub sessions_ended: AtomicU64,
-    /// See above.
-    pub messages: AtomicU64,
-    /// Attempts that failed.
-    pub failures: AtomicU64,
-    /// Re-derived items that differ from what was recorded, and were not acted on.
-    pub differing: AtomicU64,
 }
 
 /// Totals of a job over all its runs, as `--json` prints them.
@@ -186,8 +171,8 @@ fn lead(job: &config::Job, watch: &Watch, input: Input, member: Option<&Member>)
     watch.job.get_or_init(|| Identity { data_dir, partitions: input.names().to_vec(), volume_rules });
     let repository = repository(&job.data_dir, job.snapshots.as_deref())?;
     let fingerprint = input.fingerprint(&repository)?;
-    let ledger = job.data_dir.join(LEDGER);
-    let store = SqliteStore::open(&ledger)?;
+    let ledger = StorePlace::of(job, &watch.stop)?;
+    let store = ledger.open()?;
     let input = &input.with(lists::kept(&store)?);
     *watch.lists.lock().unwrap_or_else(PoisonError::into_inner) = input.lists();
     let store = Arc::new(Mutex::new(store));
@@ -203,7 +188,7 @@ fn lead(job: &config::Job, watch: &Watch, input: Input, member: Option<&Member>)
     let (ended, open_responses) = if let Met::Stopped = met {
         (Ended::Stopped, 0)
     } else {
-        let executor = Executor::open(&ledger, generation, job, watch.responses.clone())?;
+        let executor = Executor::open(&ledger, generation, job, watch)?;
         let carrying = Carrying { job, watch, input, ledger: &ledger, generation };
         let ended = carrying.out(executor, settings.clone(), start, met)?;
         known = match member {
@@ -243,18 +228,8 @@ pub fn existing_repository(data_dir: &Path, url: Option<&str>) -> Result<Reposit
     repository(data_dir, url)
 }
 
-/// The embedded control store of a job that has run, to be read: nothing is created or changed.
-pub fn existing_ledger(data_dir: &Path) -> Result<SqliteStore, Error> {
-    let path = data_dir.join(LEDGER);
-    if !path.is_file() {
-        let dir = data_dir.display();
-        return Err(Error::Invalid(format!("{dir} has no file {LEDGER}: name the data directory of a job")));
-    }
-    SqliteStore::open_to_read(&path)
-}
-
 /// Finds what to start from and takes it over, as a generation that is new to both the snapshots and the ledger.
-fn start(settings: &Settings, store: &Mutex<SqliteStore>, path: &Path) -> Result<(Start, u64), Error> {
+fn start(settings: &Settings, store: &Mutex<Store>, place: &StorePlace) -> Result<(Start, u64), Error> {
     let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
     let (current, issued) = (store.current_generation()?, store.issued_through()?);
     if issued > Micros::ZERO && settings.repository.ids()?.is_empty() {
@@ -262,7 +237,7 @@ fn start(settings: &Settings, store: &Mutex<SqliteStore>, path: &Path) -> Result
         return Err(Error::Corrupt(format!(
             "{} holds what was decided up to {issued}, but there is no snapshot to go on from in {}: bring the \
              snapshots back, or use another --data-dir",
-            path.display(),
+            place.name(),
             settings.repository.place()
         )));
     }
@@ -288,7 +263,7 @@ struct Carrying<'a> {
     job: &'a config::Job,
     watch: &'a Watch,
     input: &'a Input,
-    ledger: &'a Path,
+    ledger: &'a StorePlace,
     generation: u64,
 }
 
@@ -332,7 +307,7 @@ impl Carrying<'_> {
             let Some(mesh) = gathered.as_mut().map_or(Ok(Some(Mesh::alone())), |gathered| gathered.mesh())? else {
                 return Ok(Ended::Stopped);
             };
-            let ledger = (self.ledger.to_owned(), self.generation);
+            let ledger = (self.ledger.clone(), self.generation);
             let outputs = open_in(self.job.data_dir.clone(), self.generation);
             let heard = heard(self.watch, signal.clone());
             let mut parts = parts(self.job, self.input, outputs, ledger, heard, mesh.processes());
@@ -413,7 +388,7 @@ pub(crate) fn settings(
     input: &Input,
     fingerprint: BTreeMap<String, String>,
     repository: Repository,
-    journal: Arc<Mutex<SqliteStore>>,
+    journal: Arc<Mutex<Store>>,
     member: Option<&Member>,
 ) -> Settings {
     watch.input_bytes.store(input.bytes(), Ordering::Relaxed);
@@ -446,14 +421,14 @@ pub(crate) fn heard(watch: &Watch, signal: Signal) -> Arc<dyn Fn(&Issued) + Send
 /// Waits until no response is open, the time for that is over, the executor has ended, or the job is told to stop.
 /// Returns how many are open; none of a job that was stopped, since a later run goes on with them.
 fn drain(
-    ledger: &Path,
+    ledger: &StorePlace,
     job: &config::Job,
     watch: &Watch,
     ended: &Result<Ended, Error>,
     signal: &Signal,
     executing: &JoinHandle<Result<(), Error>>,
 ) -> Result<u64, Error> {
-    let ledger = SqliteStore::open(ledger)?;
+    let ledger = ledger.open()?;
     let waiting = Stopwatch::start();
     loop {
         let open = ledger.open_orders()?;

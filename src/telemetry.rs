@@ -6,6 +6,7 @@ use crate::job::DECIDE;
 use crate::lists::{Fetches, TOR_EXIT};
 use crate::run::{self, Watch};
 use crate::supervise::Cause;
+use engine::ledger::State;
 use engine::metrics::{Phase, Restoring, STRETCH_BOUNDS, Spent};
 use engine::time::Stamp;
 use operators::model::decision::Outcome;
@@ -97,8 +98,36 @@ const FIGURES: &[Figure] = &[
         read: |watch| one(load(&watch.responses.open)),
     },
     Figure {
+        name: "aerie_responses_held",
+        help: "Open responses that are held: by themselves, with their org, or with all.",
+        kind: Gauge,
+        labels: &[],
+        read: |watch| one(load(&watch.responses.held)),
+    },
+    Figure {
+        name: "aerie_responses_oldest_open_seconds",
+        help: "Time since the event that the open response answers that was ordered first; zero if none is open.",
+        kind: Gauge,
+        labels: &[],
+        read: |watch| vec![(Vec::new(), load(&watch.responses.oldest_ms) as f64 / 1e3)],
+    },
+    Figure {
+        name: "aerie_responses",
+        help: "Responses of all runs by where they stand, but for those that are done.",
+        kind: Gauge,
+        labels: &["state"],
+        read: states,
+    },
+    Figure {
+        name: "aerie_orgs_held_total",
+        help: "How often in this run an org was held because too many of its responses were begun within an hour.",
+        kind: Counter,
+        labels: &[],
+        read: |watch| one(load(&watch.responses.orgs_held)),
+    },
+    Figure {
         name: "aerie_response_steps_total",
-        help: "Steps of responses in this run by kind and outcome; failed attempts are not told apart by kind.",
+        help: "Attempts at steps of responses in this run by kind of step and outcome.",
         kind: Counter,
         labels: &["kind", "outcome"],
         read: steps,
@@ -350,13 +379,13 @@ fn decisions(watch: &Watch) -> Vec<Sample> {
 }
 
 fn steps(watch: &Watch) -> Vec<Sample> {
-    let responses = &watch.responses;
-    let steps = [
-        ("end_sessions", "done", &responses.sessions_ended),
-        ("message", "done", &responses.messages),
-        ("any", "failed", &responses.failures),
-    ];
-    steps.map(|(kind, outcome, count)| (vec![kind.to_owned(), outcome.to_owned()], load(count) as f64)).to_vec()
+    let attempts = watch.responses.attempts();
+    attempts.map(|(kind, outcome, count)| (vec![kind.to_owned(), outcome.to_owned()], count as f64)).collect()
+}
+
+fn states(watch: &Watch) -> Vec<Sample> {
+    let counts = State::ALL.iter().zip(&watch.responses.states).filter(|(state, _)| **state != State::Done);
+    counts.map(|(state, count)| (vec![state.name().to_owned()], load(count) as f64)).collect()
 }
 
 fn restarts(watch: &Watch) -> Vec<Sample> {
@@ -423,6 +452,7 @@ mod tests {
     use super::*;
     use engine::clock::Stopwatch;
     use engine::coordinator::message::{Activity, Part, Progress};
+    use engine::ledger::StepOutcome;
     use engine::metrics::Phases;
     use engine::snapshot::manifest::{Cut, Job, Manifest};
     use engine::snapshot::publisher::Published;
@@ -476,7 +506,10 @@ mod tests {
             watch.status.restoring(Restoring::Open, worker, Duration::from_secs(seconds));
         }
         watch.responses.open.store(4, Ordering::Relaxed);
-        watch.responses.failures.store(5, Ordering::Relaxed);
+        for _ in 0..5 {
+            watch.responses.count("mail", &StepOutcome::Dead { error: String::new() });
+        }
+        watch.responses.oldest_ms.store(1_500, Ordering::Relaxed);
         watch.generation.store(6, Ordering::Relaxed);
         watch.restarts = BTreeMap::from([("killed".to_owned(), 2)]).into();
         let (samples, types) = scrape(&watch);
@@ -488,7 +521,10 @@ mod tests {
             ("aerie_decisions_total{decision=\"log_only\"}", 2.0),
             ("aerie_decisions_total{decision=\"shadow\"}", 0.0),
             ("aerie_responses_open", 4.0),
-            ("aerie_response_steps_total{kind=\"any\",outcome=\"failed\"}", 5.0),
+            ("aerie_responses_oldest_open_seconds", 1.5),
+            ("aerie_responses{state=\"dead\"}", 0.0),
+            ("aerie_response_steps_total{kind=\"mail\",outcome=\"given_up\"}", 5.0),
+            ("aerie_response_steps_total{kind=\"end_sessions\",outcome=\"done\"}", 0.0),
             ("aerie_source_watermark_timestamp_seconds{partition=\"7\"}", 1_767_225_600.5),
             ("aerie_applied_timestamp_seconds", 1_767_225_600.25),
             ("aerie_snapshots_total", 1.0),

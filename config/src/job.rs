@@ -7,12 +7,14 @@ use crate::destinations;
 use crate::detect::{self, Detect};
 use crate::flags::Flags;
 use crate::layers::Layers;
+use crate::ledger::{self, LedgerServer};
 use crate::lists::{self, ThreatLists};
 use crate::mail::{self, Mail};
 use crate::messages::{self, Messages};
 use crate::networks;
 use crate::problem::{Problem, Problems};
 use crate::read::{self, Refusal, Section};
+use crate::respond::{self, Respond};
 use crate::sessions::{self, Sessions};
 use crate::source::{self, Source, SourceKind};
 use crate::value::{Origin, Value};
@@ -60,6 +62,10 @@ pub struct Job {
     pub threat_lists: ThreatLists,
     /// What detection asks for.
     pub detect: Detect,
+    /// Where the control store is; `None` is a file in the data directory.
+    pub ledger: Option<LedgerServer>,
+    /// How responses are carried out.
+    pub respond: Respond,
     /// Who ends sessions.
     pub sessions: Sessions,
     /// The server that sends mail; without one, mail lies in the outbox.
@@ -149,6 +155,8 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     // Of sources that cannot be read enough is said.
     let threat_lists = root.section("threat_lists", |section| lists::read(section, follows || sources.is_none()));
     let detect = root.section("detect", detect::read);
+    let ledger = root.section("ledger", ledger::read);
+    let respond = root.section("respond", respond::read);
     let hosts = root.section("destinations", destinations::read);
     let hosts = hosts.unwrap_or_default();
     let sessions = root.section("sessions", |section| sessions::read(section, &hosts));
@@ -174,6 +182,8 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         networks: networks?,
         threat_lists: threat_lists?,
         detect: detect?,
+        ledger: ledger?,
+        respond: respond?,
         sessions: sessions?,
         mail: mail?,
         chat: chat?,

@@ -224,3 +224,39 @@ fn a_cluster_is_whole_or_not_there() {
     refused(twice, "", &[SECRET, INDEX], "cluster.hosts", "each once");
     refused("[cluster]\nhosts = [\"a:1\", \"b\"]\n", "", &[SECRET, INDEX], "cluster.hosts[1]", "address and port");
 }
+
+#[test]
+fn a_ledger_on_a_server_is_private_and_its_password_stands_nowhere() {
+    const PASSWORD: (&str, &str) = ("AERIE__LEDGER__PASSWORD", "hunter2");
+    let layers = |section: &str, environment: &[(&str, &str)]| Layers {
+        environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        ..file(&format!("{VALID}[ledger]\n{section}\n"))
+    };
+    assert_eq!(Job::load(&file(VALID)).expect("valid").ledger, None);
+    let far = "url = \"postgresql://aerie@db.example.org/aerie\"";
+    let job = Job::load(&layers(far, &[PASSWORD])).expect("valid");
+    assert!(!format!("{job:?}").contains("hunter2"));
+    let place = job.ledger.expect("a server is named").server.place();
+    assert_eq!(place, "schema aerie of db.example.org:5432/aerie");
+    for valid in [
+        "url = \"postgresql://aerie@127.0.0.1:5433/aerie\"\ntls = false\nschema = \"other\"",
+        "url = \"postgresql:///aerie?host=/run/postgresql\"\npassword_file = \"p\"",
+        &format!("{far}\nca_file = \"ca.pem\""),
+    ] {
+        assert!(Job::load(&layers(valid, &[])).is_ok(), "{valid}: {}", refused(&layers(valid, &[])));
+    }
+    let refuses = |section: &str, environment: &[(&str, &str)], key: &str, rule: &str| {
+        let problems = Job::load(&layers(section, environment)).expect_err("this must be refused").0;
+        assert!(problems.len() == 1 && problems[0].path == key && problems[0].rule.contains(rule), "{problems:?}");
+        assert!(!format!("{problems:?}").contains("hunter2"), "{problems:?}");
+    };
+    refuses("url = \"postgresql://aerie:hunter2@db.example.org/aerie\"", &[], "ledger.url", "no password");
+    refuses("url = \"mysql://db.example.org/aerie\"", &[], "ledger.url", "must be a URL");
+    refuses(&format!("{far}\ntls = false"), &[], "ledger.tls", "must be true");
+    refuses(&format!("{far}\nschema = \"pg_x\""), &[], "ledger.schema", "lower-case");
+    refuses(&format!("{far}\npassword = \"hunter2\""), &[], "ledger.password", "must not stand");
+    refuses(&format!("{far}\npassword_file = \"p\""), &[PASSWORD], "ledger.password_file", "together");
+    refuses("", &[PASSWORD], "ledger.url", "missing");
+    let near = "url = \"postgresql://aerie@localhost/aerie\"\ntls = false\nca_file = \"ca.pem\"";
+    refuses(near, &[], "ledger.ca_file", "no use");
+}

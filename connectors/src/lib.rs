@@ -8,4 +8,4 @@ pub mod outbox;
 pub mod reach;
 pub mod sign;
 pub mod smtp;
-pub mod sqlite;
+pub mod store;

@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use connectors::sqlite::SqliteStore;
-use engine::ledger::{Batch, Entry, Ledger, Order, State, StepOutcome};
+use connectors::store::Store;
+use engine::ledger::{Ask, Batch, Entry, Ledger, Order, State, StepOutcome};
 use engine::time::Micros;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,23 +13,27 @@ use std::time::{Duration, Instant};
 const STORE: &str = "AERIE_TEST_CRASH_STORE";
 
 fn batch(at: u64) -> Batch {
-    let entry = |name: &str| Entry { id: format!("{name}-{at}"), at: Micros(at), body: format!("{{\"at\":{at}}}") };
-    let steps = vec!["only".to_owned()];
+    let (group, steps) = ("g".to_owned(), vec!["only".to_owned()]);
     Batch {
-        entries: vec![entry("a"), entry("b")],
-        orders: vec![Order { id: format!("o-{at}"), at: Micros(at), payload: vec![], steps }],
+        entries: vec![entry(&format!("a-{at}"), at), entry(&format!("b-{at}"), at)],
+        orders: vec![Order { id: format!("o-{at}"), at: Micros(at), group, payload: vec![], steps }],
     }
+}
+
+fn entry(id: &str, at: u64) -> Entry {
+    let (id, at, body) = (id.to_owned(), Micros(at), format!("{{\"at\":{at}}}"));
+    Entry { id, at, dated: at, group: "g".to_owned(), terms: Vec::new(), body }
 }
 
 /// Not a test of its own: what the child does until it is killed.
 #[test]
 fn child() {
     let Ok(path) = std::env::var(STORE) else { return };
-    let mut store = SqliteStore::open(Path::new(&path)).unwrap();
+    let mut store = Store::open_file(Path::new(&path)).unwrap();
     for at in store.issued_through().unwrap().0 + 1.. {
         store.issue(&batch(at), Micros(at)).unwrap();
-        for claim in store.claim(at, 0, 1).unwrap() {
-            let done = Entry { id: format!("done-{}", claim.order.id), at: claim.order.at, body: String::new() };
+        for claim in store.claim(&Ask { lanes: &["only"], now_ms: at, lease_ms: 0, limit: 1, per_group: 1 }).unwrap() {
+            let done = entry(&format!("done-{}", claim.order.id), claim.order.at.0);
             let _ = store.record(&claim, &StepOutcome::Done { detail: None }, &[done], at).unwrap();
         }
     }
@@ -39,9 +43,9 @@ fn child() {
 fn a_killed_process_leaves_whole_transactions() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.sqlite");
-    drop(SqliteStore::open(&path).unwrap());
+    drop(Store::open_file(&path).unwrap());
     for _ in 0..5 {
-        let before = SqliteStore::open(&path).unwrap().issued_through().unwrap().0;
+        let before = Store::open_file(&path).unwrap().issued_through().unwrap().0;
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child"])
             .env(STORE, &path)
@@ -56,7 +60,7 @@ fn a_killed_process_leaves_whole_transactions() {
 }
 
 fn wait_for(path: &Path, through: u64) {
-    let store = SqliteStore::open(path).unwrap();
+    let store = Store::open_file(path).unwrap();
     let deadline = Instant::now() + Duration::from_secs(120);
     while store.issued_through().unwrap().0 < through {
         assert!(Instant::now() < deadline, "the child does not get on");
@@ -65,7 +69,7 @@ fn wait_for(path: &Path, through: u64) {
 }
 
 fn check_whole(path: &Path, at_least: u64) {
-    let mut store = SqliteStore::open(path).unwrap();
+    let mut store = Store::open_file(path).unwrap();
     let through = store.issued_through().unwrap().0;
     assert!(through >= at_least);
     let done = store.count(State::Done).unwrap();

@@ -50,6 +50,9 @@ fn write(to: &mut String, job: &Job) -> std::fmt::Result {
         writeln!(to, "  look up  {} of addresses in {}", about.name(), path.display())?;
     }
     writeln!(to, "  keep     state and outputs under {}", job.data_dir.display())?;
+    if let Some(ledger) = &job.ledger {
+        writeln!(to, "  record   what is to be done, and was, in {}", ledger.server.place())?;
+    }
     writeln!(
         to,
         "  use      {} workers, {} MiB for state, a snapshot every {:?}, {} of them kept",

@@ -2,7 +2,7 @@
 //! stand.
 
 mod job;
-mod table;
+pub(super) mod table;
 mod user;
 mod value;
 
@@ -159,7 +159,7 @@ impl Looking<'_> {
             Some(held) => held,
             None => self.held(choose(self.repository, self.args.at.as_deref())?)?,
         };
-        let recorded = recorded(&self.args.data_dir, self.user)?;
+        let recorded = recorded(self.settings, self.user)?;
         name(&mut held, &recorded);
         let User { org, id: user } = self.user;
         if !held.known && recorded.decisions.is_empty() {

@@ -21,7 +21,7 @@ fn the_commands_are_well_formed_and_each_has_an_example() {
         assert!(command.get_about().is_some(), "{} says nothing of itself", command.get_name());
     }
     let names: Vec<_> = Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    assert_eq!(names, ["demo", "run", "check", "inspect", "replay", "snapshots", "generate", "evaluate"]);
+    assert_eq!(names, ["demo", "run", "check", "inspect", "replay", "responses", "snapshots", "generate", "evaluate"]);
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub(super) const REPEAT_WITHIN_MS: u64 = 30_000;
 impl Answer {
     /// The outcome of a step, at the wall time `now_ms`.
     pub(super) fn outcome(self, claim: &Claim, now_ms: u64) -> StepOutcome {
-        let own = now_ms + backoff_ms(claim.attempt);
+        let own = now_ms + backoff_ms(claim);
         let after = |wait: Duration| now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         match self {
             Answer::Done { detail } => StepOutcome::Done { detail },
@@ -63,7 +63,14 @@ impl Answer {
     }
 }
 
-/// Twice as long after each attempt, from half a second to five minutes.
-fn backoff_ms(attempt: u32) -> u64 {
-    500u64.saturating_mul(1 << attempt.min(10)).min(300_000)
+/// Twice as long after each attempt, from a second to five minutes, and up to half as long again: what failed at once
+/// does not come back at once. How much is a matter of the order's id.
+fn backoff_ms(claim: &Claim) -> u64 {
+    let pause = 500u64.saturating_mul(1 << claim.attempt.min(10)).min(300_000);
+    let spread = claim
+        .order
+        .id
+        .bytes()
+        .fold(u64::from(claim.attempt), |spread, byte| (spread ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    pause + pause * (spread >> 32 & 0xff) / 512
 }

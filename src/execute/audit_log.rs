@@ -1,7 +1,7 @@
 //! `audit.ndjson`: the ledger's entries as a file that goes on from its own last line. Owned here: the file. Not owned
 //! here: what an entry says, and when it is there.
 
-use connectors::sqlite::SqliteStore;
+use connectors::store::Store;
 use engine::error::Error;
 use engine::fault::point;
 use engine::ledger::Ledger;
@@ -19,7 +19,7 @@ pub(super) struct AuditLog {
 }
 
 impl AuditLog {
-    pub(super) fn open(path: PathBuf, ledger: &SqliteStore) -> Result<Self, Error> {
+    pub(super) fn open(path: PathBuf, ledger: &Store) -> Result<Self, Error> {
         let options = std::fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
         let mut file = options.map_err(Error::io("open", &path))?;
         let (length, last) = last_line(&file).map_err(Error::io("read", &path))?;
@@ -42,7 +42,7 @@ impl AuditLog {
         Ok(AuditLog { path, file, seq })
     }
 
-    pub(super) fn project(&mut self, ledger: &SqliteStore) -> Result<(), Error> {
+    pub(super) fn project(&mut self, ledger: &Store) -> Result<(), Error> {
         loop {
             let entries = ledger.entries_after(self.seq, ENTRIES)?;
             let Some((last, _)) = entries.last() else { return Ok(()) };

@@ -7,7 +7,7 @@ use super::lines::{Line, LineKind, Open, Sides};
 use super::record::{Record, entry, open};
 use super::{Replayed, Report};
 use crate::job::DECISIONS;
-use connectors::sqlite::SqliteStore;
+use connectors::store::Store;
 use engine::error::Error;
 use engine::ledger::{AttemptResult, Entry, Ledger, Order, OrderStatus, Page};
 use engine::time::Micros;
@@ -88,8 +88,8 @@ fn lines(kind: LineKind, record: &Record, replayed: &Replayed, report: &mut Repo
 
 struct Ledgers<'a> {
     record: &'a Record,
-    recorded: &'a SqliteStore,
-    replayed: &'a SqliteStore,
+    recorded: &'a Store,
+    replayed: &'a Store,
     /// Up to where the record's ledger has issued.
     issued: Micros,
 }
@@ -197,17 +197,17 @@ fn entry_value(entry: &Entry) -> Value {
     json!({"at": entry.at.0, "body": value(entry.body.as_bytes())})
 }
 
-fn each_order(ledger: &SqliteStore, mut visit: impl FnMut(&OrderStatus) -> Result<(), Error>) -> Result<(), Error> {
+fn each_order(ledger: &Store, mut visit: impl FnMut(&OrderStatus) -> Result<(), Error>) -> Result<(), Error> {
     let mut before = None;
     loop {
-        let orders = ledger.orders(Page { state: None, before, limit: PAGE })?;
+        let orders = ledger.orders(Page { state: None, group: None, before, limit: PAGE })?;
         let Some(last) = orders.last() else { return Ok(()) };
         before = Some(last.seq);
         orders.iter().try_for_each(&mut visit)?;
     }
 }
 
-fn each_entry(ledger: &SqliteStore, mut visit: impl FnMut(&Entry) -> Result<(), Error>) -> Result<(), Error> {
+fn each_entry(ledger: &Store, mut visit: impl FnMut(&Entry) -> Result<(), Error>) -> Result<(), Error> {
     let mut after = 0;
     loop {
         let entries = ledger.entries_after(after, PAGE)?;

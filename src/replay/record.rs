@@ -1,8 +1,9 @@
 //! What a job has on record, as it was at one moment: the job may run on meanwhile.
 
 use crate::job::{CLASS_DECISION, DECISIONS, WRITER};
-use crate::run::existing_ledger;
-use connectors::sqlite::SqliteStore;
+use crate::store::StorePlace;
+use config::Job;
+use connectors::store::Store;
 use engine::error::Error;
 use engine::ledger::{Entry, Ledger};
 use engine::snapshot::manifest::Manifest;
@@ -16,7 +17,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// The copy of a ledger, in the scratch folder.
+/// The copy of a ledger that is a file, in the scratch folder.
 const COPY: &str = "record.sqlite";
 
 /// The output files, each with the classes under which its lines are counted.
@@ -28,8 +29,8 @@ const FILES: [(&str, Range<u8>); 3] = [
 
 /// What is on record.
 pub(super) struct Record {
-    /// A copy of its ledger.
-    pub(super) ledger: SqliteStore,
+    /// Its ledger, as it was then.
+    pub(super) ledger: Store,
     /// What the replay starts after.
     pub(super) cut: Stamp,
     dir: PathBuf,
@@ -43,8 +44,8 @@ pub(super) struct Record {
 
 impl Record {
     /// Takes down what there is. In this order: what is known to be whole only grows.
-    pub(super) fn capture(dir: &Path, repository: &Repository, cut: Stamp, scratch: &Path) -> Result<Self, Error> {
-        let ledger = existing_ledger(dir)?;
+    pub(super) fn capture(job: &Job, repository: &Repository, cut: Stamp, scratch: &Path) -> Result<Self, Error> {
+        let (dir, ledger) = (job.data_dir.as_path(), StorePlace::seen(job)?.read()?);
         let manifests = repository.list()?.into_iter().filter_map(|found| found.manifest.ok());
         let newest = manifests.max_by_key(|manifest| manifest.at);
         let counted = FILES.map(|(file, classes)| (file, newest.as_ref().map_or(0, |newest| lines(newest, classes))));
@@ -59,9 +60,7 @@ impl Record {
             };
             lengths.insert(file, length);
         }
-        let copy = scratch.join(COPY);
-        ledger.copy_to(&copy)?;
-        let (ledger, dir) = (SqliteStore::open(&copy)?, dir.to_owned());
+        let (ledger, dir) = (ledger.freeze(&scratch.join(COPY))?, dir.to_owned());
         Ok(Record { ledger, cut, dir, lengths, newest, counted: counted.into() })
     }
 
@@ -165,7 +164,7 @@ pub(super) fn whole_lines(mut reader: Box<dyn BufRead>) -> impl Iterator<Item = 
 }
 
 /// An entry by its id.
-pub(crate) fn entry(ledger: &SqliteStore, id: &str) -> Result<Option<Entry>, Error> {
+pub(crate) fn entry(ledger: &Store, id: &str) -> Result<Option<Entry>, Error> {
     let Some(seq) = ledger.entry_seq(id)? else { return Ok(None) };
     Ok(ledger.entries_after(seq.saturating_sub(1), 1)?.into_iter().map(|(_, entry)| entry).next())
 }

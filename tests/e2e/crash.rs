@@ -5,6 +5,7 @@
 use crate::inputs::{Event, START, Sample};
 use crate::outputs::{Outputs, ledger, snapshots};
 use crate::support::{Dice, Job, Place, Totals};
+use connectors::store::Store;
 use engine::ledger::{AttemptResult, Ledger, OrderStatus, Page, State};
 use engine::snapshot::objects::Objects;
 use engine::snapshot::repository::Repository;
@@ -101,8 +102,12 @@ fn undisturbed(plan: Plan, snapshot_every: &str, place: Place) -> Undisturbed {
 
 /// Every order was carried out, each step of it recorded as done once, and the receiver heard of each once.
 pub fn assert_each_once(data_dir: &Path, outputs: &Outputs) {
-    let store = ledger(data_dir).expect("there is a store");
-    let page = Page { state: None, before: None, limit: 10_000 };
+    assert_each_once_in(&ledger(data_dir).expect("there is a store"), outputs);
+}
+
+/// [`assert_each_once`] of a store that may lie elsewhere.
+pub fn assert_each_once_in(store: &Store, outputs: &Outputs) {
+    let page = Page { state: None, group: None, before: None, limit: 10_000 };
     let orders = store.orders(page).expect("orders can be read");
     let ids: BTreeSet<_> = orders.iter().map(|order| order.order.id.clone()).collect();
     assert_eq!(ids.len(), orders.len(), "an order stands twice");

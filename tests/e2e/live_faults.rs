@@ -19,6 +19,9 @@ const APART: u64 = 10;
 /// The line after which one stands that is ahead of the clock.
 const AHEAD_AFTER: u64 = 20;
 
+/// All cases work on the same lines, which grow older meanwhile.
+const LONG: &str = "[respond]\nmax_response_age = \"1d\"";
+
 /// What is written: the first lines are there from the start.
 struct Lines {
     busy: Vec<String>,
@@ -79,7 +82,7 @@ impl Stage {
         let files = ["busy", "quiet"].map(|file| self.place.write(&format!("{name}.{file}"), ""));
         let config = self
             .place
-            .config(&format!("{name}.data"), &files, "follow = true\nmax_delay = \"300ms\"", "")
+            .config(&format!("{name}.data"), &files, "follow = true\nmax_delay = \"300ms\"", LONG)
             .control(&self.control)
             .tor_list(&self.exits)
             .settings("snapshot_every = \"100ms\"\nsnapshots_kept = 1000");

@@ -28,8 +28,10 @@ mod messages;
 mod networks;
 mod oracle;
 mod outputs;
+mod postgres;
 mod receiver;
 mod replay;
+mod responses;
 mod resume;
 #[path = "../../engine/tests/repository/s3.rs"]
 mod s3;
@@ -37,6 +39,8 @@ mod scores;
 #[path = "../../engine/tests/word_count/scratch.rs"]
 mod scratch;
 mod serve;
+#[path = "../../connectors/tests/support/postgres.rs"]
+mod server;
 mod sessions;
 mod silent_producer;
 mod slack_entries;

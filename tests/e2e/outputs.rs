@@ -1,7 +1,7 @@
 //! What a job leaves in its data folder: files for others, snapshots, the ledger. Owned here: reading and comparing them.
 //! Not owned here: what must stand in them.
 
-use connectors::sqlite::SqliteStore;
+use connectors::store::Store;
 use engine::snapshot::objects::Objects;
 use engine::snapshot::repository::{Found, Repository};
 use engine::snapshot::shelf::StoredFile;
@@ -151,7 +151,7 @@ pub fn own_file(data_dir: &Path, id: u64) -> PathBuf {
 
 /// The embedded store of a data folder, found by what SQLite writes at the head of its files; `None` before there is
 /// one.
-pub fn ledger(data_dir: &Path) -> Option<SqliteStore> {
+pub fn ledger(data_dir: &Path) -> Option<Store> {
     let is_sqlite = |path: &PathBuf| {
         let mut head = [0; 16];
         path.is_file() && File::open(path).is_ok_and(|mut file| file.read_exact(&mut head).is_ok()) && head == *MAGIC
@@ -159,7 +159,7 @@ pub fn ledger(data_dir: &Path) -> Option<SqliteStore> {
     let mut files: Vec<_> = fs::read_dir(data_dir).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.retain(is_sqlite);
     assert!(files.len() < 2, "one store was expected: {files:?}");
-    files.pop().map(|path| SqliteStore::open(&path).expect("the store can be opened"))
+    files.pop().map(|path| Store::open_file(&path).expect("the store can be opened"))
 }
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";

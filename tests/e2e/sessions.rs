@@ -7,7 +7,7 @@ use crate::outputs::lines_so_far;
 use crate::receiver::{Act, Receiver};
 use crate::support::{Config, Place, Running, aerie};
 use connectors::sign::WebhookKeys;
-use connectors::sqlite::SqliteStore;
+use connectors::store::Store;
 use engine::ledger::{Ledger, OrderStatus, Page, State};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,10 +36,15 @@ impl Live {
 
     /// Each of these users comes from an exit, which is answered.
     fn attack(&self, users: &[&str]) {
+        self.attack_in("E1", users);
+    }
+
+    /// [`Live::attack`] on users of this org.
+    fn attack_in(&self, org: &str, users: &[&str]) {
         let mut file = OpenOptions::new().append(true).open(&self.input).expect("the input is there");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs_f64();
         for user in users {
-            let event = Event::new(&format!("e{user}"), 0).user(user).session(user).ip(EXIT);
+            let event = Event::new(&format!("e{user}"), 0).org(org).user(user).session(user).ip(EXIT);
             writeln!(file, "{}", event.set("/date_create", json!(now)).line()).expect("the input can be appended to");
         }
     }
@@ -51,10 +56,10 @@ impl Live {
         let users: BTreeMap<String, String> = decided
             .filter_map(|line| Some((line["response_id"].as_str()?.to_owned(), line["user"].as_str()?.to_owned())))
             .collect();
-        let Ok(ledger) = SqliteStore::open_to_read(&self.config.data_dir.join("control.sqlite")) else {
+        let Ok(ledger) = Store::read_file(&self.config.data_dir.join("control.sqlite")) else {
             return BTreeMap::new();
         };
-        let page = Page { state: None, before: None, limit: 100 };
+        let page = Page { state: None, group: None, before: None, limit: 100 };
         let orders = ledger.orders(page).unwrap_or_default();
         orders.into_iter().filter_map(|status| Some((users.get(&status.order.id)?.clone(), status))).collect()
     }
@@ -141,6 +146,33 @@ fn a_receiver_that_honours_keys_sees_one_for_each_response_however_badly_it_answ
     assert_eq!((ended("U1"), ended("U6"), ended("U7")), (Some(json!(2)), Some(Value::Null), None));
     let ended = running.terminate().done();
     assert!(!ended.stderr.contains("whsec_"), "{}", ended.stderr);
+}
+
+/// Its calls would keep every hand for many times as long as one of them may take.
+#[test]
+fn a_receiver_that_hangs_for_one_org_keeps_no_other_waiting_nor_their_messages() {
+    const HANGING: [&str; 12] = ["H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "Ha", "Hb", "Hc"];
+    let place = Place::new();
+    let receiver = Receiver::start(|user, _| match user.starts_with('H') {
+        true => Act::Hang,
+        false => Act::answer(204, "", ""),
+    });
+    let sessions = format!("kind = \"webhook\"\nurl = \"http://{}/\"", receiver.address);
+    let mut live = Live::new(&place, &sessions);
+    live.config = live.config.env("AERIE__SESSIONS__SECRET", SECRET);
+    let mut running = live.config.start();
+    live.attack(&HANGING[..10]);
+    running.running_until("a call that hangs", || !receiver.calls_of("H1").is_empty());
+    live.attack_in("E2", &["U1", "U2", "U3"]);
+    live.attack(&HANGING[10..]);
+    let orders = live.rested(&mut running, &["U1", "U2", "U3"]);
+    for user in ["U1", "U2", "U3"] {
+        assert_eq!(orders[user].state, State::Done, "its message was sent, too");
+    }
+    // No call has been given up meanwhile: nobody waited for that.
+    let tried = HANGING.iter().filter_map(|user| orders.get(*user)).map(|status| status.attempt).max();
+    assert_eq!(tried, Some(1));
+    assert!(running.kill(), "it was running");
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn lines() -> Vec<String> {
 }
 
 fn orders(config: &Config) -> Vec<OrderStatus> {
-    let page = Page { state: None, before: None, limit: 1_000 };
+    let page = Page { state: None, group: None, before: None, limit: 1_000 };
     ledger(&config.data_dir).map_or_else(Vec::new, |store| store.orders(page).expect("orders can be read"))
 }
 

@@ -1,11 +1,14 @@
 //! What every ledger must do, as a test to be run on each of them. A crash is a handle that is dropped.
 
 use super::{
-    Attempt, AttemptResult, Batch, Claim, Entry, Issued, Ledger, Order, Page, Recorded, Scope, State, StepOutcome,
-    TEXT_BYTES_MAX, is_superseded,
+    Ask, Attempt, AttemptResult, Batch, Claim, Entry, Issued, Ledger, Order, Page, Recorded, Scope, State, StepOutcome,
+    TEXT_BYTES_MAX, Term, is_superseded,
 };
 use crate::error::Error;
 use crate::time::Micros;
+
+mod find;
+mod groups;
 
 type Check = Result<(), String>;
 type Open<'a> = &'a mut dyn FnMut() -> Box<dyn Ledger>;
@@ -16,14 +19,18 @@ type Part = fn(Open<'_>) -> Check;
 /// # Errors
 /// What the ledger did otherwise.
 pub fn check(open: Open<'_>) -> Check {
-    let parts: [(&str, Part); 9] = [
+    let parts: [(&str, Part); 13] = [
         ("empty", empty),
         ("issue", issue),
         ("refused batches", refused_batches),
         ("steps", steps),
         ("leases", leases),
         ("outcomes", outcomes),
+        ("passed", groups::passed),
         ("an admin's hand", admin),
+        ("groups", groups::groups),
+        ("limits", groups::limits),
+        ("find", find::find),
         ("receipts", receipts),
         ("generations", generations),
     ];
@@ -36,7 +43,7 @@ pub fn check(open: Open<'_>) -> Check {
 fn empty(open: Open<'_>) -> Check {
     let mut ledger = open();
     same("issued through", &ok(ledger.issued_through())?, &Micros::ZERO)?;
-    same("claims", &ok(ledger.claim(u64::MAX, 1, 10))?, &vec![])?;
+    same("claims", &ok(ledger.claim(&ask(u64::MAX, 1, 10)))?, &vec![])?;
     same("open", &ok(ledger.open_orders())?, &0)?;
     same("entries", &ok(ledger.entries_after(0, 10))?, &vec![])
 }
@@ -87,7 +94,7 @@ fn issue(open: Open<'_>) -> Check {
 }
 
 fn orders_as_issued(ledger: &dyn Ledger, issued: &[&Order]) -> Check {
-    let page = |before| Page { state: None, before, limit: 1 };
+    let page = |before| Page { state: None, group: None, before, limit: 1 };
     let mut before = None;
     for order in issued.iter().rev() {
         let found = ok(ledger.orders(page(before)))?;
@@ -118,7 +125,7 @@ fn refused_batches(open: Open<'_>) -> Check {
 fn steps(open: Open<'_>) -> Check {
     let mut ledger = open();
     issue_orders(ledger.as_mut(), &["s1", "s2"])?;
-    let claims = ok(ledger.claim(1_000, 50, 1))?;
+    let claims = ok(ledger.claim(&ask(1_000, 50, 1)))?;
     same("limit", &claims.len(), &1)?;
     let claim = &claims[0];
     same("first issued", &claim.order.id, &"s1".to_owned())?;
@@ -127,7 +134,7 @@ fn steps(open: Open<'_>) -> Check {
     same("no doubt", &claim.doubtful_since_ms, &None)?;
     same("ready and claimed are open", &ok(ledger.open_orders())?, &2)?;
 
-    let entry = Entry { id: "s1-entry".to_owned(), at: Micros(1), body: "{}".to_owned() };
+    let entry = Entry { id: "s1-entry".to_owned(), ..batch(&[("e", 1)], &[]).entries.remove(0) };
     let done = StepOutcome::Done { detail: Some("7".to_owned()) };
     let recorded = ok(ledger.record(claim, &done, std::slice::from_ref(&entry), 1_010))?;
     same("recorded", &recorded, &Recorded::Applied)?;
@@ -140,7 +147,7 @@ fn steps(open: Open<'_>) -> Check {
     let mut ledger = open();
     claim_of(ledger.as_mut(), "s2", 1_010).map_err(|problem| format!("a new order comes first: {problem}"))?;
     let next = claim_of(ledger.as_mut(), "s1", 1_010)?;
-    same("next step", &(next.step, next.step_name(), next.attempt), &(1, "tell", 1))?;
+    same("next step", &(next.step, next.step_name(), next.attempt), &(1, "tell:a:b", 1))?;
     same("detail of the step before", &next.details, &vec![Some("7".to_owned())])?;
     same("old claim", &ok(ledger.record(claim, &done, &[], 1_011))?, &Recorded::LeaseLost)?;
     let last_settled = settled(ledger.as_ref())?.last().map_or(0, |(seq, ..)| *seq);
@@ -168,7 +175,7 @@ fn leases(open: Open<'_>) -> Check {
     issue_orders(first.as_mut(), &["l1"])?;
     let mut second = open();
     let lost = claim_of(first.as_mut(), "l1", 5_000)?;
-    same("while leased", &ok(second.claim(5_099, 100, 10))?, &vec![])?;
+    same("while leased", &ok(second.claim(&ask(5_099, 100, 10)))?, &vec![])?;
     drop(first);
 
     let mut first = open();
@@ -195,7 +202,7 @@ fn outcomes(open: Open<'_>) -> Check {
     let error = "x".repeat(TEXT_BYTES_MAX - 1) + "é";
     let claim = claim_of(ledger.as_mut(), "w1", 100)?;
     record(ledger.as_mut(), &claim, &StepOutcome::NotDone { retry_at_ms: 200, error })?;
-    same("not yet due", &ok(ledger.claim(199, 10, 10))?, &vec![])?;
+    same("not yet due", &ok(ledger.claim(&ask(199, 10, 10)))?, &vec![])?;
     let status = ok(ledger.order("w1"))?.ok_or("gone")?;
     same("waiting", &(status.state, status.due_ms, status.attempt), &(State::Ready, Some(200), 1))?;
     same("text is cut", &status.error.map(|e| e.len()), &Some(TEXT_BYTES_MAX - 1))?;
@@ -235,10 +242,10 @@ fn outcomes(open: Open<'_>) -> Check {
 }
 
 fn at_rest(ledger: &mut dyn Ledger, id: &str, state: State) -> Check {
-    same("never due", &ok(ledger.claim(u64::MAX - 1, 10, 10))?, &vec![])?;
+    same("never due", &ok(ledger.claim(&ask(u64::MAX - 1, 10, 10)))?, &vec![])?;
     same("not open", &ok(ledger.open_orders())?, &0)?;
     same("count", &ok(ledger.count(state))?, &1)?;
-    let listed = ok(ledger.orders(Page { state: Some(state), before: None, limit: 10 }))?;
+    let listed = ok(ledger.orders(Page { state: Some(state), group: None, before: None, limit: 10 }))?;
     let found: Vec<_> = listed.iter().map(|s| (s.order.id.as_str(), s.state, s.due_ms)).collect();
     same("listed by state", &found, &vec![(id, state, None)])
 }
@@ -250,16 +257,17 @@ fn admin(open: Open<'_>) -> Check {
     ensure(!ok(ledger.hold(Scope::Order("missing"), true, 10))?, "there is no such order")?;
     same("is shown", &ok(open().order("a1"))?.map(|s| s.held), &Some(true))?;
     let claim = claim_of(ledger.as_mut(), "a2", 10)?;
-    ensure(ok(ledger.hold(Scope::All, true, 11))? && ok(open().all_held())?, "all held")?;
+    ensure(ok(ledger.hold(Scope::All, true, 11))? && ok(open().holds())?.all, "all held")?;
+    same("all that is open is held", &ok(ledger.held_orders())?, &2)?;
     record(ledger.as_mut(), &claim, &StepOutcome::Done { detail: None })?;
-    same("nothing while all is held", &ok(ledger.claim(1_000, 10, 10))?, &vec![])?;
+    same("nothing while all is held", &ok(ledger.claim(&ask(1_000, 10, 10)))?, &vec![])?;
     ensure(ok(ledger.hold(Scope::All, false, 12))?, "released")?;
     let claim = claim_of(ledger.as_mut(), "a2", 1_000)?;
     ensure(!ok(ledger.retry("a2", 1_000))?, "what is being done is not retried")?;
     record(ledger.as_mut(), &claim, &StepOutcome::Done { detail: None })?;
     ensure(!ok(ledger.retry("a2", 1_000))?, "what is done is not retried")?;
     ensure(!ok(ledger.retry("missing", 1_000))?, "nothing to retry")?;
-    same("one is still held", &ok(ledger.claim(1_000, 10, 10))?, &vec![])?;
+    same("one is still held", &ok(ledger.claim(&ask(1_000, 10, 10)))?, &vec![])?;
     ensure(ok(ledger.hold(Scope::Order("a1"), false, 1_000))?, "released")?;
     let claim = claim_of(ledger.as_mut(), "a1", 1_000)?;
     let later = StepOutcome::NotDone { retry_at_ms: 90_000, error: "busy".to_owned() };
@@ -296,7 +304,7 @@ fn generations(open: Open<'_>) -> Check {
     let refused = batch(&[("g-entry", above.0)], &[]);
     fenced("issue", old.issue(&refused, above))?;
     fenced("an empty issue", old.issue(&Batch::default(), above))?;
-    fenced("claim", old.claim(u64::MAX - 1, 10, 10))?;
+    fenced("claim", old.claim(&ask(u64::MAX - 1, 10, 10)))?;
     fenced("record", old.record(&claim, &StepOutcome::Done { detail: None }, &[], 20))?;
     fenced("receipt", old.receipt("g-key", ""))?;
     fenced("claiming the past", old.claim_generation(3))?;
@@ -307,7 +315,7 @@ fn generations(open: Open<'_>) -> Check {
 
     same(
         "leases outlive generations",
-        &ok(new.claim(10, 10, 1))?.first().map(|c| c.order.id.clone()),
+        &ok(new.claim(&ask(10, 10, 1)))?.first().map(|c| c.order.id.clone()),
         &Some("g2".into()),
     )?;
     same("issue", &ok(same_generation.issue(&refused, above))?.new_entries, &1)?;
@@ -315,6 +323,22 @@ fn generations(open: Open<'_>) -> Check {
         "and their claims are good",
         &ok(new.record(&claim, &StepOutcome::Done { detail: None }, &[], 20))?,
         &Recorded::Applied,
+    )?;
+
+    let claims = ok(new.claim(&ask(30, 1_000, 10)))?;
+    same("of both", &claims.len(), &2)?;
+    let mut last = open();
+    fenced("taking over what is not older", last.take_over(4))?;
+    ok(last.take_over(5))?;
+    same("it is known", &ok(open().current_generation())?, &5)?;
+    fenced("claiming after that", new.claim(&ask(30, 10, 10)))?;
+    let mut taken = ok(last.claim(&ask(30, 10, 10)))?.into_iter().map(|claim| claim.order.id).collect::<Vec<_>>();
+    taken.sort();
+    same("claims end with a generation that is taken over", &taken, &vec!["g1".to_owned(), "g2".to_owned()])?;
+    same(
+        "also for who comes late",
+        &ok(last.record(&claims[0], &StepOutcome::Dead { error: String::new() }, &[], 31))?,
+        &Recorded::LeaseLost,
     )
 }
 
@@ -331,7 +355,7 @@ fn finish_all(open: Open<'_>) -> Check {
     let mut ledger = open();
     // Late enough for every lease and retry of the part before; no order has more steps than there are rounds.
     for round in 1..10 {
-        for claim in &ok(ledger.claim(round * 1_000_000, 1, 100))? {
+        for claim in &ok(ledger.claim(&ask(round * 1_000_000, 1, 100)))? {
             record(ledger.as_mut(), claim, &StepOutcome::Done { detail: None })?;
         }
     }
@@ -343,9 +367,14 @@ fn record(ledger: &mut dyn Ledger, claim: &Claim, outcome: &StepOutcome) -> Chec
     same(&format!("record of {outcome:?}"), &recorded, &Recorded::Applied)
 }
 
+/// Asks for steps of all lanes there are.
+fn ask(now_ms: u64, lease_ms: u64, limit: usize) -> Ask<'static> {
+    Ask { lanes: &["call", "tell"], now_ms, lease_ms, limit, per_group: usize::MAX }
+}
+
 /// Claims one step for 100 ms, which must be of order `id`.
 fn claim_of(ledger: &mut dyn Ledger, id: &str, now_ms: u64) -> Result<Claim, String> {
-    let claims = ok(ledger.claim(now_ms, 100, 1))?;
+    let claims = ok(ledger.claim(&ask(now_ms, 100, 1)))?;
     let claim = claims.into_iter().next().ok_or_else(|| format!("{id} cannot be claimed at {now_ms}"))?;
     same("claimed order", &claim.order.id.as_str(), &id)?;
     Ok(claim)
@@ -363,13 +392,17 @@ fn batch(entries: &[(&str, u64)], orders: &[(&str, u64)]) -> Batch {
     let entry = |(id, at): &(&str, u64)| Entry {
         id: (*id).to_owned(),
         at: Micros(*at),
+        dated: Micros(at.saturating_sub(1)),
+        group: "g1".to_owned(),
+        terms: vec![Term { kind: 1, value: "ünï 'quoted'; --".to_owned() }, Term { kind: 255, value: String::new() }],
         body: format!("{{\"id\":\"{id}\",\"text\":\"ünï 'quoted'; --\"}}"),
     };
     let order = |(id, at): &(&str, u64)| Order {
         id: (*id).to_owned(),
         at: Micros(*at),
+        group: "g1".to_owned(),
         payload: vec![0, 255, b'"', b'\''],
-        steps: vec!["call".to_owned(), "tell".to_owned()],
+        steps: vec!["call".to_owned(), "tell:a:b".to_owned()],
     };
     Batch { entries: entries.iter().map(entry).collect(), orders: orders.iter().map(order).collect() }
 }

@@ -5,6 +5,7 @@ use super::evidence::{Observed, Particulars};
 use crate::model::anomaly::{Anomaly, CaseClosed, Evidence};
 use crate::model::decision::Response;
 use crate::model::event::{KeyKind, Person, Place};
+use engine::ledger::Term;
 use engine::time::Micros;
 use serde::Serialize;
 
@@ -16,6 +17,19 @@ pub const SESSIONS_RESET: &str = "user_sessions_reset_by_anomaly_event_response"
 
 /// The action of the entry of a case's end.
 pub const CASE_CLOSED: &str = "anomaly_case_closed";
+
+/// The kinds of terms that an audit entry is found under, besides its org and date: its action, who acted, and on what.
+pub const BY_ACTION: u8 = 1;
+/// See above: the id of the actor.
+pub const BY_ACTOR: u8 = 2;
+/// See above: the id of the entity.
+pub const BY_ENTITY: u8 = 3;
+
+/// What an entry is found under whose actor and entity are one person.
+pub fn terms(action: &str, person: &str) -> Vec<Term> {
+    let terms = [(BY_ACTION, action), (BY_ACTOR, person), (BY_ENTITY, person)];
+    terms.map(|(kind, value)| Term { kind, value: value.to_owned() }).to_vec()
+}
 
 /// The entry of an anomaly. Its id is the anomaly's.
 pub fn anomaly_entry(anomaly: &Anomaly) -> String {

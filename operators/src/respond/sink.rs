@@ -2,7 +2,7 @@
 //! them. Owned here: what is handed over when. Not owned here: that it happens once (the ledger), and which messages
 //! wait (`repeats`).
 
-use super::audit::{anomaly_entry, case_closed_entry};
+use super::audit::{ANOMALY, CASE_CLOSED, anomaly_entry, case_closed_entry, terms};
 use super::repeats::{Told, due, gather};
 use super::steps::{order, order_of_repeats};
 use crate::model::anomaly::CaseClosed;
@@ -91,16 +91,28 @@ impl Respond {
         match record {
             RespondRecord::Decision(mut decision) => {
                 let anomaly = &decision.anomaly;
-                let body = anomaly_entry(anomaly);
-                self.pending.entries.push(Entry { id: anomaly.id.to_string(), at: anomaly.at, body });
+                self.pending.entries.push(Entry {
+                    id: anomaly.id.to_string(),
+                    at: anomaly.at,
+                    dated: anomaly.time,
+                    group: anomaly.org.clone(),
+                    terms: terms(ANOMALY, &anomaly.actor.id),
+                    body: anomaly_entry(anomaly),
+                });
                 if decision.response.is_some() {
                     wait(&mut decision, context)?;
                 }
                 self.pending.orders.extend(order(&decision));
             }
             RespondRecord::Closed(case) => {
-                let body = case_closed_entry(&case);
-                self.pending.entries.push(Entry { id: case.id.to_string(), at: case.at, body });
+                self.pending.entries.push(Entry {
+                    id: case.id.to_string(),
+                    at: case.at,
+                    dated: case.at,
+                    group: case.org.clone(),
+                    terms: terms(CASE_CLOSED, &case.actor.id),
+                    body: case_closed_entry(&case),
+                });
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! Owned here: the order of a response and of a message on repeats, their steps and what each has to do. Not owned here:
 //! doing it, and trying again.
 
-use super::audit::response_entry;
+use super::audit::{SESSIONS_RESET, response_entry, terms};
 use super::message::{Message, Occasion, Repeats, Telling, message};
 use super::templates::Templates;
 use super::words::escape_chat;
@@ -20,8 +20,14 @@ pub const END_SESSIONS: &str = "end_sessions";
 /// The second: the audit entry that says so.
 pub const AUDIT: &str = "audit";
 
-const MAIL: &str = "mail:";
-const DM: &str = "dm:";
+/// Lane of the steps that send a mail; the recipient stands after a colon.
+pub const MAIL: &str = "mail";
+
+/// Lane of the steps that send a direct message, likewise.
+pub const DM: &str = "dm";
+
+/// The lanes of all steps: which kinds there are.
+pub const LANES: [&str; 4] = [END_SESSIONS, AUDIT, MAIL, DM];
 
 /// The version of the payload's layout.
 const PAYLOAD_VERSION: u32 = 2;
@@ -57,6 +63,7 @@ impl Payload {
         Order {
             id: self.occasion.id().to_string(),
             at,
+            group: self.anomaly.org.clone(),
             payload: serde_json::to_vec(self).expect("a payload of names, numbers and lists has a JSON form"),
             steps,
         }
@@ -68,8 +75,8 @@ fn messages(recipients: &[Recipient]) -> Vec<String> {
     let mut people: Vec<&Recipient> = recipients.iter().collect();
     people.sort_by_key(|person| (!person.affected, &person.user));
     let steps = people.into_iter().flat_map(|person| {
-        let mail = person.email.as_ref().map(|_| format!("{MAIL}{}", person.user));
-        let dm = person.dm.as_ref().map(|_| format!("{DM}{}", person.user));
+        let mail = person.email.as_ref().map(|_| format!("{MAIL}:{}", person.user));
+        let dm = person.dm.as_ref().map(|_| format!("{DM}:{}", person.user));
         mail.into_iter().chain(dm)
     });
     steps.collect()
@@ -162,6 +169,9 @@ pub fn perform(step: &str, payload: &[u8], details: &[Option<String>]) -> Result
         (AUDIT, Occasion::Response(response)) => Some(Performance::Entry(Entry {
             id: id.to_string(),
             at: anomaly.at,
+            dated: anomaly.time,
+            group: anomaly.org.clone(),
+            terms: terms(SESSIONS_RESET, &anomaly.actor.id),
             body: response_entry(&anomaly, response, ended),
         })),
         _ => tell(step, anomaly, occasion, ended),
@@ -171,9 +181,10 @@ pub fn perform(step: &str, payload: &[u8], details: &[Option<String>]) -> Result
 
 /// What a step that tells somebody has to do.
 fn tell(step: &str, anomaly: Anomaly, occasion: Occasion, ended: Option<u64>) -> Option<Performance> {
-    let (by_mail, user) = match step.strip_prefix(MAIL) {
-        Some(user) => (true, user),
-        None => (false, step.strip_prefix(DM)?),
+    let (by_mail, user) = match step.split_once(':')? {
+        (MAIL, user) => (true, user),
+        (DM, user) => (false, user),
+        _ => return None,
     };
     let recipient = occasion.recipients().iter().find(|person| person.user == user)?.clone();
     let (email, account) = (recipient.email.clone(), recipient.dm.clone());

@@ -417,7 +417,25 @@ impl Ledger for Recorded {
     fn issued_through(&self) -> Result<Micros, Error> {
         unreachable!("the sink only issues")
     }
-    fn claim(&mut self, _: u64, _: u64, _: usize) -> Result<Vec<Claim>, Error> {
+    fn take_over(&mut self, _: u64) -> Result<(), Error> {
+        unreachable!("the sink only issues")
+    }
+    fn current_generation(&self) -> Result<u64, Error> {
+        unreachable!("the sink only issues")
+    }
+    fn begun_since(&self, _: &Claim, _: u64) -> Result<u64, Error> {
+        unreachable!("the sink only issues")
+    }
+    fn held_orders(&self) -> Result<u64, Error> {
+        unreachable!("the sink only issues")
+    }
+    fn oldest_open(&self) -> Result<Option<Micros>, Error> {
+        unreachable!("the sink only issues")
+    }
+    fn find(&self, _: &Query<'_>) -> Result<Vec<(u64, Entry)>, Error> {
+        unreachable!("the sink only issues")
+    }
+    fn claim(&mut self, _: &Ask<'_>) -> Result<Vec<Claim>, Error> {
         unreachable!("the sink only issues")
     }
     fn record(&mut self, _: &Claim, _: &StepOutcome, _: &[Entry], _: u64) -> Result<engine::ledger::Recorded, Error> {
@@ -432,7 +450,7 @@ impl Ledger for Recorded {
     fn retry(&mut self, _: &str, _: u64) -> Result<bool, Error> {
         unreachable!("the sink only issues")
     }
-    fn all_held(&self) -> Result<bool, Error> {
+    fn holds(&self) -> Result<Holds, Error> {
         unreachable!("the sink only issues")
     }
     fn open_orders(&self) -> Result<u64, Error> {
@@ -441,7 +459,7 @@ impl Ledger for Recorded {
     fn count(&self, _: State) -> Result<u64, Error> {
         unreachable!("the sink only issues")
     }
-    fn orders(&self, _: Page) -> Result<Vec<OrderStatus>, Error> {
+    fn orders(&self, _: Page<'_>) -> Result<Vec<OrderStatus>, Error> {
         unreachable!("the sink only issues")
     }
     fn order(&self, _: &str) -> Result<Option<OrderStatus>, Error> {

@@ -9,13 +9,21 @@ const LAST_CHARS_MAX: usize = 100;
 /// Most rows of one table; the rest is counted.
 const ROWS_MAX: usize = 40;
 
-/// Appends rows under their headings. Numbers stand to the right.
+/// Appends rows under their headings, as many as a person reads. Numbers stand to the right.
 pub(super) fn table<const N: usize>(to: &mut String, headings: [&str; N], rows: &[[String; N]]) {
+    whole_table(to, headings, &rows[..rows.len().min(ROWS_MAX)]);
+    if rows.len() > ROWS_MAX {
+        to.push_str(&format!("  and {} more; --json shows all\n", rows.len() - ROWS_MAX));
+    }
+}
+
+/// As [`table`], with all rows.
+pub(in crate::cli) fn whole_table<const N: usize>(to: &mut String, headings: [&str; N], rows: &[[String; N]]) {
     if rows.is_empty() {
         to.push_str("  none\n");
         return;
     }
-    let shown = rows.iter().take(ROWS_MAX).map(|row| std::array::from_fn(|at| cell(&row[at], at + 1 == N)));
+    let shown = rows.iter().map(|row| std::array::from_fn(|at| cell(&row[at], at + 1 == N)));
     let rows_shown: Vec<[String; N]> = shown.collect();
     let headings = headings.map(str::to_owned);
     let lines = || std::iter::once(&headings).chain(&rows_shown);
@@ -34,9 +42,6 @@ pub(super) fn table<const N: usize>(to: &mut String, headings: [&str; N], rows: 
         to.push_str("  ");
         to.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         to.push('\n');
-    }
-    if rows.len() > ROWS_MAX {
-        to.push_str(&format!("  and {} more; --json shows all\n", rows.len() - ROWS_MAX));
     }
 }
 

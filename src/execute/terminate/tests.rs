@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use config::{Job, JobFile, Layers};
 use connectors::sign::WebhookKeys;
-use connectors::sqlite::SqliteStore;
+use connectors::store::Store;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -78,7 +78,7 @@ fn times(now_ms: u64, doubtful_since_ms: Option<u64>) -> Times {
 /// A terminator, and what it needs to be asked.
 struct Stage {
     terminator: Terminator,
-    ledger: SqliteStore,
+    ledger: Store,
     responses: Arc<Responses>,
     _dir: tempfile::TempDir,
 }
@@ -86,7 +86,7 @@ struct Stage {
 impl Stage {
     fn new(sessions: &Sessions) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let ledger = SqliteStore::open(&dir.path().join("ledger")).unwrap();
+        let ledger = Store::open_file(&dir.path().join("ledger")).unwrap();
         let responses = Arc::<Responses>::default();
         let terminator = Terminator::open(sessions, responses.clone()).unwrap();
         Stage { terminator, ledger, responses, _dir: dir }
@@ -207,7 +207,7 @@ fn one_terminator_serves_many_threads() {
     std::thread::scope(|scope| {
         for thread in 0..4 {
             scope.spawn(move || {
-                let mut ledger = SqliteStore::open(path).unwrap();
+                let mut ledger = Store::open_file(path).unwrap();
                 let answer = terminator.end(&mut ledger, &call(&format!("r{thread}"), "E1"), times(NOW, None));
                 assert_eq!(answer.unwrap(), Answer::Done { detail: None });
             });

@@ -1,11 +1,9 @@
 //! Control records that came in while a job ran, each with the time that it was given, so that it takes effect at that
 //! time again after a restart and in a replay. Owned here: that they last. Not owned here: what they say.
 
-use super::SqliteStore;
-use super::schema::{signed, unsigned};
+use super::{Store, args};
 use engine::error::Error;
 use engine::time::Micros;
-use rusqlite::params;
 
 /// A record as it was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,18 +16,17 @@ pub struct Kept {
     pub line: String,
 }
 
-impl SqliteStore {
+impl Store {
     /// Keeps a record that takes effect at `at`. Of two in one `slot` the later one replaces the earlier. It is durable
     /// on return. Returns its number.
     ///
     /// # Errors
     /// [`Error::Fault`] if a newer generation has taken over. Else as the store fails.
     pub fn keep_control(&mut self, at: Micros, slot: &str, line: &str) -> Result<u64, Error> {
-        self.act(|transaction| {
-            transaction
-                .prepare_cached("insert into control (at, slot, line) values (?1, ?2, ?3)")?
-                .execute(params![signed(at.0), slot, line])?;
-            Ok(unsigned(transaction.last_insert_rowid()))
+        self.act(|on| {
+            let insert = "insert into control (at, slot, line) values (?1, ?2, ?3) returning seq";
+            let kept = on.query(insert, args![at.0, slot, line])?.pop();
+            kept.map_or_else(|| Err(on.corrupt("keeps no control record")), |mut row| row.number(0))
         })
     }
 
@@ -38,12 +35,11 @@ impl SqliteStore {
     /// # Errors
     /// As the store fails.
     pub fn control(&self) -> Result<Vec<Kept>, Error> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached("select seq, at, line from control order by seq")?;
-            let kept = statement.query_map([], |row| {
-                Ok(Kept { seq: unsigned(row.get(0)?), at: Micros(unsigned(row.get(1)?)), line: row.get(2)? })
-            })?;
-            Ok(kept.collect::<Result<_, _>>()?)
+        self.read(|on| {
+            let kept = on.query("select seq, at, line from control order by seq", args![])?.into_iter();
+            let kept =
+                kept.map(|mut row| Ok(Kept { seq: row.number(0)?, at: Micros(row.number(1)?), line: row.text(2)? }));
+            kept.collect()
         })
     }
 
@@ -52,14 +48,10 @@ impl SqliteStore {
     /// # Errors
     /// [`Error::Fault`] if a newer generation has taken over. Else as the store fails.
     pub fn forget_control(&mut self, at: Micros) -> Result<(), Error> {
-        self.act(|transaction| {
-            transaction
-                .prepare_cached(
-                    "delete from control where exists (select 1 from control as later where later.slot = control.slot \
-                     and later.at <= ?1 and (later.at, later.seq) > (control.at, control.seq))",
-                )?
-                .execute([signed(at.0)])?;
-            Ok(())
+        self.act(|on| {
+            let delete = "delete from control where exists (select 1 from control as later where later.slot = \
+                          control.slot and later.at <= ?1 and (later.at, later.seq) > (control.at, control.seq))";
+            on.execute(delete, args![at.0]).map(drop)
         })
     }
 }
