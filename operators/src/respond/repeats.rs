@@ -78,7 +78,7 @@ pub fn gather(row: &mut Option<Told>, decision: &mut Decision) -> Option<Micros>
     gathered.count += 1;
     gathered.since = gathered.since.min(whole.anomaly.time);
     gathered.reasons.extend(&response.reasons);
-    gathered.decision = Box::new(whole);
+    *gathered.decision = whole;
     is_new.then_some(due)
 }
 
