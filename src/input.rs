@@ -142,10 +142,15 @@ impl Input {
 
     /// Bytes of all files, zero if any of them may grow.
     pub fn bytes(&self) -> u64 {
-        match self.files.iter().any(|file| file.follow) {
+        match self.follows() {
             true => 0,
             false => self.files.iter().map(|file| file.identity.size).sum(),
         }
+    }
+
+    /// Whether any file is followed.
+    pub fn follows(&self) -> bool {
+        self.files.iter().any(|file| file.follow)
     }
 
     /// The input with what came in while the job ran.

@@ -2,11 +2,14 @@
 
 pub mod cli;
 pub mod execute;
+mod holds;
+pub mod inbox;
 pub mod input;
 pub mod inspect;
 pub mod job;
 pub mod lists;
 pub mod member;
+pub mod outcomes;
 pub mod progress;
 pub mod replay;
 pub mod run;

@@ -1,27 +1,22 @@
-//! Lists that a job fetches while it runs. Owned here: the thread that fetches, which answers it takes, and how one becomes
-//! a control record that the data directory keeps with the time at which it takes effect. Not owned here: the request
-//! (`connectors`), the forms of lists (`operators`), and who is due a list when (the engine).
+//! Lists that a job fetches while it runs. Owned here: the thread that fetches, and which answers it takes. Not owned here:
+//! the request (`connectors`), the forms of lists (`operators`), and how a list comes into the dataflow (`inbox`).
 
-use crate::input::ListChange;
-use crate::job::at_whole_millis;
+use crate::inbox::{Post, forget};
 use crate::run::Watch;
-use crate::store::StorePlace;
 use axum::http::header::{HeaderMap, HeaderValue, USER_AGENT};
 use config::ThreatLists;
 use connectors::http::{Bounds, Fetcher};
-use connectors::store::{Kept, Store};
+use connectors::store::Store;
 use engine::clock::Clock;
 use engine::error::Error;
 use engine::snapshot::repository::Repository;
-use engine::source::scheduled::Arrivals;
 use engine::time::Micros;
-use operators::decode::control::{exits_record, may_replace, parse_control, parse_exits};
+use operators::decode::control::{exits_record, may_replace, parse_exits};
 use operators::model::control::{ControlRecord, ControlValue, ThreatList};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -39,9 +34,6 @@ pub const NAME: &str = concat!("aerie/", env!("CARGO_PKG_VERSION"));
 /// How long to wait after a failure; each time in a row twice as long, up to what is set.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// Records that came in while a job ran stand behind those of all its files.
-const POSITIONS: u64 = 1 << 32;
-
 /// What fetching has come to in this run.
 #[derive(Debug, Default)]
 pub struct Fetches {
@@ -57,48 +49,6 @@ pub struct Fetches {
     pub confirmed: AtomicU64,
 }
 
-/// The records that came in while a job ran, each with the time that it was given.
-///
-/// # Errors
-/// As the store fails; [`Error::Corrupt`] for a record that cannot be read.
-pub fn kept(store: &Store) -> Result<Vec<ControlRecord>, Error> {
-    let record = |Kept { seq, at, line }: Kept| Ok(ControlRecord { at, ..read(&line, seq)? });
-    store.control()?.into_iter().map(record).collect()
-}
-
-fn read(line: &str, seq: u64) -> Result<ControlRecord, Error> {
-    parse_control(line.as_bytes(), POSITIONS + seq).map_err(|problems| {
-        let what = problems.first().map(ToString::to_string).unwrap_or_default();
-        Error::Corrupt(format!(
-            "control record {seq} in the control store cannot be read: {what}; restore it from a copy"
-        ))
-    })
-}
-
-/// Lists on their way into the dataflow.
-pub struct Arrived {
-    came: Receiver<String>,
-    store: Store,
-    changes: Arc<Mutex<Vec<ListChange>>>,
-}
-
-impl Arrivals<ControlRecord> for Arrived {
-    fn take(&mut self, present: Micros) -> Result<Vec<(Micros, ControlRecord)>, Error> {
-        let mut taken = Vec::new();
-        for line in self.came.try_iter() {
-            let mut record = at_whole_millis(read(&line, 0)?);
-            record.at = record.at.max(present);
-            let slot = format!("threat_list {} {}", record.org, record.key);
-            record.position += self.store.keep_control(record.at, &slot, &line)?;
-            let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-            changes.extend(ListChange::of(&record));
-            changes.sort_by_key(|change| change.at);
-            taken.push((record.at, record));
-        }
-        Ok(taken)
-    }
-}
-
 /// A thread that fetches. It ends when this is dropped.
 pub struct Fetching {
     stop: Option<oneshot::Sender<()>>,
@@ -106,22 +56,19 @@ pub struct Fetching {
 }
 
 impl Fetching {
-    /// Starts to fetch, if the job is to; `control` are the control records that there are. Gives also where the lists
-    /// come in.
+    /// Starts to fetch into `to`, if the job is to; `control` are the control records that there are.
     ///
     /// # Errors
-    /// As the store fails, or if there can be no thread for it.
+    /// If there can be no thread for it.
     pub fn start(
         lists: &ThreatLists,
         control: &[ControlRecord],
-        (ledger, generation): (&StorePlace, u64),
+        store: Store,
         repository: Repository,
-        watch: &Watch,
-    ) -> Result<Option<(Fetching, Arrived)>, Error> {
+        (watch, to): (&Watch, Post),
+    ) -> Result<Option<Fetching>, Error> {
         let Some(url) = &lists.tor_exit else { return Ok(None) };
-        let open = || ledger.open_as(generation);
         let refuse = |error| Error::Unavailable(format!("no list can be fetched: {error}"));
-        let (to, came) = channel();
         let clock = Clock::system();
         let headers = HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static(NAME))]);
         let fetcher = Fetcher::new(url.expose(), headers, BOUNDS)?;
@@ -133,14 +80,13 @@ impl Fetching {
             exits,
             to,
             clock,
-            store: open()?,
+            store,
             repository,
         };
         let (stop, stopped) = oneshot::channel();
         let run = move || errand.run(stopped);
         let thread = std::thread::Builder::new().name("lists".to_owned()).spawn(run).map_err(refuse)?;
-        let arrived = Arrived { came, store: open()?, changes: watch.lists.clone() };
-        Ok(Some((Fetching { stop: Some(stop), thread: Some(thread) }, arrived)))
+        Ok(Some(Fetching { stop: Some(stop), thread: Some(thread) }))
     }
 }
 
@@ -172,7 +118,7 @@ struct Errand {
     fetcher: Fetcher,
     every: Duration,
     exits: Exits,
-    to: Sender<String>,
+    to: Post,
     clock: Clock,
     store: Store,
     repository: Repository,
@@ -191,9 +137,8 @@ impl Errand {
             let Some(answer) = answer else { return };
             let pause = match self.exits.hear(answer, self.clock.now()) {
                 Ok(replaced) => {
-                    // Nobody takes it in any more once the job is over.
-                    replaced.into_iter().for_each(|line| drop(self.to.send(line)));
-                    if let Err(error) = self.forget() {
+                    replaced.into_iter().for_each(|line| self.to.send(line));
+                    if let Err(error) = forget(&mut self.store, &self.repository) {
                         tracing::warn!(target: "aerie::lists", "lists that were replaced are not removed: {error}");
                     }
                     retry = RETRY;
@@ -211,16 +156,6 @@ impl Errand {
             if waited.is_ok() {
                 return;
             }
-        }
-    }
-
-    /// Removes lists that had been replaced when the oldest snapshot was taken. One that cannot be read might need any.
-    fn forget(&mut self) -> Result<(), Error> {
-        let found = self.repository.list()?.into_iter();
-        let cuts: Option<Vec<_>> = found.map(|found| Some(found.manifest.ok()?.at)).collect();
-        match cuts.into_iter().flatten().min() {
-            Some(oldest) => self.store.forget_control(Micros::from_stamp(oldest)),
-            None => Ok(()),
         }
     }
 }
@@ -278,7 +213,7 @@ mod tests {
         let mut exits = Exits { former: BTreeSet::new(), fetches: Arc::default() };
         let at = Micros::from_secs;
         let first = exits.hear(answer("192.0.2.1\n192.0.2.2\n192.0.2.3\n192.0.2.4"), at(100)).unwrap().unwrap();
-        assert_eq!(read(&first, 3).unwrap().position, POSITIONS + 3);
+        assert!(first.contains("192.0.2.4"));
         assert_eq!(exits.hear(answer("192.0.2.4\n192.0.2.3\n192.0.2.2\n192.0.2.1"), at(200)), Ok(None));
         for (content, why) in [
             ("", "the answer names no address"),
@@ -295,28 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn a_list_comes_into_the_dataflow_once_with_a_time_that_lasts() {
-        let folder = tempfile::tempdir().unwrap();
-        let open = || Store::open_file(&folder.path().join("control.sqlite")).unwrap();
-        let (to, came) = channel();
-        let mut arrived = Arrived { came, store: open(), changes: Arc::default() };
-        let exits = |address: &str| BTreeSet::from([address.parse().unwrap()]);
-        assert!(arrived.take(Micros::from_secs(50)).unwrap().is_empty());
-        to.send(exits_record(&exits("192.0.2.1"), Micros::from_secs(100))).unwrap();
-        to.send(exits_record(&exits("192.0.2.2"), Micros::from_secs(300))).unwrap();
-        let taken = arrived.take(Micros::from_secs(200)).unwrap();
-        let times: Vec<_> = taken.iter().map(|(at, record)| (at.secs(), record.at.secs())).collect();
-        assert_eq!(times, [(200, 200), (300, 300)], "one is due now, the other has its own time");
-        assert!(arrived.take(Micros::from_secs(400)).unwrap().is_empty());
-        let records: Vec<_> = taken.into_iter().map(|(_, record)| record).collect();
-        assert_eq!(kept(&open()).unwrap(), records, "a restart finds what was applied");
-        assert_eq!(in_force(&records, Micros::from_secs(250)), exits("192.0.2.1"));
-        assert_eq!(in_force(&records, Micros::from_secs(350)), exits("192.0.2.2"));
-        assert!(in_force(&records, Micros::from_secs(199)).is_empty());
-        let changes: Vec<_> = arrived.changes.lock().unwrap().iter().map(|change| change.at.secs()).collect();
-        assert_eq!(changes, [200, 300]);
-        let mut store = open();
-        store.keep_control(Micros::ZERO, "x", "{}").unwrap();
-        assert!(matches!(kept(&store), Err(Error::Corrupt(_))));
+    fn the_list_in_force_is_the_last_that_has_come() {
+        let record = |address: &str, secs| {
+            let line = exits_record(&BTreeSet::from([address.parse().unwrap()]), Micros::from_secs(secs));
+            operators::decode::control::parse_control(line.as_bytes(), secs).unwrap()
+        };
+        let records = [record("192.0.2.1", 200), record("192.0.2.2", 300)];
+        let at = |secs| in_force(&records, Micros::from_secs(secs));
+        assert!(at(199).is_empty());
+        assert_eq!((at(250), at(350)), (["192.0.2.1".parse().unwrap()].into(), ["192.0.2.2".parse().unwrap()].into()));
     }
 }

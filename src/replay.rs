@@ -9,9 +9,9 @@ pub(crate) mod record;
 
 pub use difference::{Difference, Field, Kind};
 
+use crate::inbox::kept;
 use crate::input::{Input, Moved};
 use crate::job::{FENCE, Parts, assemble, open_in, parts};
-use crate::lists::kept;
 use crate::run::{Phase, SNAPSHOTS, STATE, Watch};
 use crate::store::StorePlace;
 use connectors::file::Fence;

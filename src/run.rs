@@ -6,11 +6,14 @@
 pub use crate::execute::Responses;
 
 use crate::execute::{Executor, Signal};
+use crate::holds::Holds;
+use crate::inbox::{inbox, kept};
 use crate::input::{Input, ListChange};
 use crate::inspect::running::Note;
-use crate::job::{DECIDE, DETECT, FENCE, WRITER, assemble, open_in, parts, volume_rules};
-use crate::lists::{self, Fetches, Fetching};
+use crate::job::{DECIDE, DETECT, FENCE, Parts, WRITER, assemble, open_in, parts, volume_rules};
+use crate::lists::{Fetches, Fetching};
 use crate::member::{self, Member};
+use crate::outcomes::Outcomes;
 use crate::store::StorePlace;
 use connectors::file::Fence;
 use connectors::store::Store;
@@ -173,7 +176,7 @@ fn lead(job: &config::Job, watch: &Watch, input: Input, member: Option<&Member>)
     let fingerprint = input.fingerprint(&repository)?;
     let ledger = StorePlace::of(job, &watch.stop)?;
     let store = ledger.open()?;
-    let input = &input.with(lists::kept(&store)?);
+    let input = &input.with(kept(&store)?);
     *watch.lists.lock().unwrap_or_else(PoisonError::into_inner) = input.lists();
     let store = Arc::new(Mutex::new(store));
     let settings = settings(job, watch, input, fingerprint, repository, store.clone(), member);
@@ -311,19 +314,34 @@ impl Carrying<'_> {
             let outputs = open_in(self.job.data_dir.clone(), self.generation);
             let heard = heard(self.watch, signal.clone());
             let mut parts = parts(self.job, self.input, outputs, ledger, heard, mesh.processes());
-            let (lists, repository) = (&self.job.threat_lists, settings.repository.clone());
-            let store = (self.ledger, self.generation);
-            let fetching = Fetching::start(lists, &self.input.control, store, repository, self.watch)?;
-            let _fetching = fetching.map(|(fetching, arrived)| {
-                parts.inbox = Some(Arc::new(Mutex::new(arrived)));
-                fetching
-            });
+            let _beside = self.beside(&mut parts, &settings.repository)?;
             engine::flow::run_on(mesh, settings, start, move |flow| assemble(flow, &parts))?
         };
         if let Some(gathered) = gathered {
             gathered.leave();
         }
         Ok(ended)
+    }
+}
+
+/// What sends control records into a dataflow that runs.
+type Beside = (Option<Fetching>, Outcomes);
+
+impl Carrying<'_> {
+    /// Starts what sends control records into the dataflow while it runs; it ends when this is dropped. Of activity that is
+    /// over nobody hears anything: its time has nothing to do with that of lists and of effects, and a job over it is to
+    /// come to the same each time.
+    fn beside(&self, parts: &mut Parts, repository: &Repository) -> Result<Option<Beside>, Error> {
+        if !self.input.follows() {
+            return Ok(None);
+        }
+        let open = || self.ledger.open_as(self.generation);
+        let (post, arrived) = inbox(open()?, self.watch.lists.clone());
+        parts.inbox = Some(Arc::new(Mutex::new(arrived)));
+        let (lists, control) = (&self.job.threat_lists, &self.input.control);
+        let fetching = Fetching::start(lists, control, open()?, repository.clone(), (self.watch, post.clone()))?;
+        let outcomes = Outcomes::start(open()?, repository.clone(), Holds::of(control), post)?;
+        Ok(Some((fetching, outcomes)))
     }
 }
 

@@ -1,5 +1,5 @@
-//! The checked job: what the program builds from. Owned here: the top of the file, `[job]`, `[http]`, and the way from
-//! layers to a job.
+//! The checked job: what the program builds from. Owned here: the top of the file, `[job]`, `[http]`, `[decide]`, and the
+//! way from layers to a job.
 
 use crate::chat::{self, Chat};
 use crate::cluster::{self, Cluster};
@@ -44,6 +44,8 @@ pub struct Job {
     pub snapshots_kept: NonZeroUsize,
     /// Decide but do not act, for every org.
     pub shadow: bool,
+    /// Once an org's blast-radius limit is reached, nobody there is answered until an admin resumes.
+    pub latch: bool,
     /// How long the end of bounded input waits for open responses.
     pub drain_timeout: Duration,
     /// What becomes of anomalies that were detected elsewhere.
@@ -155,6 +157,7 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     // Of sources that cannot be read enough is said.
     let threat_lists = root.section("threat_lists", |section| lists::read(section, follows || sources.is_none()));
     let detect = root.section("detect", detect::read);
+    let latch = root.section("decide", |decide| decide.read("latch", read::switch));
     let ledger = root.section("ledger", ledger::read);
     let respond = root.section("respond", respond::read);
     let hosts = root.section("destinations", destinations::read);
@@ -182,6 +185,7 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         networks: networks?,
         threat_lists: threat_lists?,
         detect: detect?,
+        latch: latch?,
         ledger: ledger?,
         respond: respond?,
         sessions: sessions?,

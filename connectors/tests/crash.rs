@@ -17,6 +17,7 @@ fn batch(at: u64) -> Batch {
     Batch {
         entries: vec![entry(&format!("a-{at}"), at), entry(&format!("b-{at}"), at)],
         orders: vec![Order { id: format!("o-{at}"), at: Micros(at), group, payload: vec![], steps }],
+        ..Batch::default()
     }
 }
 

@@ -30,6 +30,12 @@ pub const RADIUS_USERS: u64 = 10;
 /// And in a large one, so many of a thousand who were active within [`ACTIVE_HOURS`].
 pub const RADIUS_PERMILLE: u64 = 50;
 
+/// Admins are told at most once within this that a person is left in peace, and that is as long as their limits reach back.
+pub const TOLD_OF_PERSON: Span = RESPONSE_RECENT;
+
+/// Admins are told at most once within this that the org's own limit is reached.
+pub const TOLD_OF_ORG: Span = RADIUS_WINDOW;
+
 /// Hours for which a person counts as active.
 pub const ACTIVE_HOURS: u32 = 24;
 

@@ -11,6 +11,7 @@ mod clock_steps;
 mod cluster;
 mod conservation;
 mod crash;
+mod decisions;
 mod determinism;
 mod disk_full;
 mod faults;

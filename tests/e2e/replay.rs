@@ -101,7 +101,7 @@ fn a_finished_run_is_replayed_from_every_snapshot_at_any_number_of_workers() {
         if n == 0 {
             assert_eq!(report["compared"]["decisions"], decided, "the first snapshot is before everything");
             assert_eq!(report["compared"]["entries"], entries);
-            assert_eq!(report["compared"]["orders"], orders, "responses, and messages on repeats");
+            assert_eq!(report["compared"]["orders"], orders, "responses, and messages on repeats and limits");
             assert_eq!(report["compared"]["dead_letters"], all.dead_letter.lines().count() as u64);
             assert_eq!(report["compared"]["late"], all.late.lines().count() as u64);
         }

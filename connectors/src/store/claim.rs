@@ -1,8 +1,8 @@
 //! Claims: whose turn it is, and the lease that a step is given under.
 
 use super::read::{self, order_of};
-use super::schema;
 use super::{Statements, args};
+use super::{recall, schema};
 use engine::error::Error;
 use engine::ledger::{Ask, AttemptResult, Claim, State};
 use std::collections::VecDeque;
@@ -26,6 +26,7 @@ pub(super) fn release_all(on: &dyn Statements) -> Result<(), Error> {
 /// [`engine::ledger::Ledger::claim`] within a transaction.
 pub(super) fn claim(on: &dyn Statements, ask: &Ask<'_>) -> Result<Vec<Claim>, Error> {
     let mut claims = Vec::new();
+    recall::lay_to_rest(on, ask.now_ms)?;
     if schema::number(on, schema::HELD)? != 0 {
         return Ok(claims);
     }

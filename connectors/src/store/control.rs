@@ -1,9 +1,12 @@
 //! Control records that came in while a job ran, each with the time that it was given, so that it takes effect at that
 //! time again after a restart and in a replay. Owned here: that they last. Not owned here: what they say.
 
-use super::{Store, args};
+use super::{Statements, Store, args, schema};
 use engine::error::Error;
 use engine::time::Micros;
+
+/// The slot of records that nothing replaces.
+const ONCE: &str = "";
 
 /// A record as it was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,11 +26,28 @@ impl Store {
     /// # Errors
     /// [`Error::Fault`] if a newer generation has taken over. Else as the store fails.
     pub fn keep_control(&mut self, at: Micros, slot: &str, line: &str) -> Result<u64, Error> {
+        self.act(|on| keep(on, at, slot, line))
+    }
+
+    /// Keeps a record that came of a settlement and takes effect at `at`: it is needed by who starts before that, and nothing
+    /// replaces it. With it, that all settlements up to this number have been heard of. Durable on return. Returns its
+    /// number.
+    ///
+    /// # Errors
+    /// As [`Store::keep_control`].
+    pub fn keep_settled(&mut self, at: Micros, settlement: u64, line: &str) -> Result<u64, Error> {
         self.act(|on| {
-            let insert = "insert into control (at, slot, line) values (?1, ?2, ?3) returning seq";
-            let kept = on.query(insert, args![at.0, slot, line])?.pop();
-            kept.map_or_else(|| Err(on.corrupt("keeps no control record")), |mut row| row.number(0))
+            schema::set_number(on, schema::SETTLED, settlement)?;
+            keep(on, at, ONCE, line)
         })
+    }
+
+    /// The number of the last settlement that a record was kept of; zero before there was one.
+    ///
+    /// # Errors
+    /// As the store fails.
+    pub fn settled_heard(&self) -> Result<u64, Error> {
+        self.read(|on| schema::number(on, schema::SETTLED))
     }
 
     /// All that is kept, in the order in which it came in.
@@ -43,15 +63,24 @@ impl Store {
         })
     }
 
-    /// Forgets what had been replaced by `at`. Who starts there or later misses nothing.
+    /// Forgets what had been replaced by `at`, and what counts once and did by then. Who starts there or later misses
+    /// nothing.
     ///
     /// # Errors
     /// [`Error::Fault`] if a newer generation has taken over. Else as the store fails.
     pub fn forget_control(&mut self, at: Micros) -> Result<(), Error> {
         self.act(|on| {
-            let delete = "delete from control where exists (select 1 from control as later where later.slot = \
-                          control.slot and later.at <= ?1 and (later.at, later.seq) > (control.at, control.seq))";
-            on.execute(delete, args![at.0]).map(drop)
+            let delete = "delete from control where slot <> ?2 and exists (select 1 from control as later where \
+                          later.slot = control.slot and later.at <= ?1 and (later.at, later.seq) > (control.at, \
+                          control.seq))";
+            on.execute(delete, args![at.0, ONCE])?;
+            on.execute("delete from control where slot = ?2 and at <= ?1", args![at.0, ONCE]).map(drop)
         })
     }
+}
+
+fn keep(on: &dyn Statements, at: Micros, slot: &str, line: &str) -> Result<u64, Error> {
+    let insert = "insert into control (at, slot, line) values (?1, ?2, ?3) returning seq";
+    let kept = on.query(insert, args![at.0, slot, line])?.pop();
+    kept.map_or_else(|| Err(on.corrupt("keeps no control record")), |mut row| row.number(0))
 }

@@ -1,9 +1,8 @@
 //! What comes in once: batches of the dataflow, entries of outcomes, receipts.
 
-use super::schema;
-use super::{Statements, args};
+use super::{Statements, args, recall, schema, work};
 use engine::error::Error;
-use engine::ledger::{Batch, Entry, Issued, Order, State, lane};
+use engine::ledger::{Batch, Entry, Issued, Order, Scope, State, lane};
 use engine::time::Micros;
 
 /// [`engine::ledger::Ledger::issue`] within a transaction.
@@ -24,6 +23,15 @@ pub(super) fn issue(on: &dyn Statements, batch: &Batch, through: Micros) -> Resu
         } else {
             compare(&mut issued, &order.id, has_order(on, order)?);
         }
+    }
+    // What holds from the beginning of time has not been applied before anything was issued.
+    let is_new = |at: Micros| at > before || before == Micros::ZERO;
+    for recall in batch.recalls.iter().filter(|recall| is_new(recall.at)) {
+        recall::recall(on, recall)?;
+    }
+    for throw in batch.throws.iter().filter(|throw| is_new(throw.at)) {
+        let scope = throw.group.as_deref().map_or(Scope::All, Scope::Group);
+        work::hold(on, scope, throw.on, throw.at.0 / 1_000)?;
     }
     if through > before {
         schema::set_number(on, schema::ISSUED_THROUGH, through.0)?;

@@ -12,6 +12,7 @@ mod issue;
 mod journal;
 pub mod postgres;
 mod read;
+mod recall;
 mod schema;
 mod sqlite;
 mod work;

@@ -13,6 +13,8 @@ pub(super) const FORMAT: &str = "format";
 pub(super) const GENERATION: &str = "generation";
 /// The time issued so far, in microseconds.
 pub(super) const ISSUED_THROUGH: &str = "issued_through";
+/// The number of the last settlement that a control record was kept of.
+pub(super) const SETTLED: &str = "settled";
 /// Not 0 while all orders are held.
 pub(super) const HELD: &str = "held";
 
@@ -76,6 +78,7 @@ create table terms (
 )%end_by_key;
 
 -- lane: that of the next step. due_ms: when it can be claimed; the end of the lease while claimed; null when at rest.
+-- recalled: why it was taken back, while it is not known what comes of the attempt under way.
 create table orders (
     seq        %seq,
     id         %text not null unique,
@@ -94,12 +97,14 @@ create table orders (
     claimed_ms %int,
     doubt_ms   %int,
     error      %text,
+    recalled   %text,
     updated_ms %int not null
 )%end;
 create index orders_due on orders (lane, grp, due_ms, seq) where due_ms is not null and held = 0;
 create index orders_next on orders (lane, due_ms) where due_ms is not null and held = 0;
 create index orders_state on orders (state, seq);
 create index orders_grp on orders (grp, seq);
+create index orders_recalled on orders (due_ms) where recalled is not null;
 
 create table attempts (
     order_seq  %int not null references orders (seq),

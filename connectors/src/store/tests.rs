@@ -96,7 +96,7 @@ fn entry(id: usize) -> Entry {
 fn ten_thousand_entries_are_issued_and_compared_within_a_second() {
     let folder = folder();
     let mut store = store(&folder);
-    let batch = Batch { entries: (0..10_000).map(entry).collect(), orders: vec![] };
+    let batch = Batch { entries: (0..10_000).map(entry).collect(), ..Batch::default() };
     for repeated in [0, 10_000] {
         let start = Instant::now();
         let issued = store.issue(&batch, Micros(20_000)).unwrap();
@@ -125,7 +125,7 @@ fn two_handles_in_two_threads_issue_and_work_at_once() {
     let issuing = std::thread::spawn(move || {
         for at in 1..=ORDERS {
             let order = order(&at.to_string(), at);
-            issuer.issue(&Batch { entries: vec![], orders: vec![order] }, Micros(at)).unwrap();
+            issuer.issue(&Batch { orders: vec![order], ..Batch::default() }, Micros(at)).unwrap();
         }
     });
     let mut done = Vec::new();
@@ -194,7 +194,7 @@ fn newer_foreign_and_damaged_files_are_refused_and_stay_as_they_are() {
 fn a_transaction_that_fails_half_way_leaves_nothing() {
     let folder = folder();
     let mut store = store(&folder);
-    let mut batch = Batch { entries: (0..3).map(entry).collect(), orders: vec![] };
+    let mut batch = Batch { entries: (0..3).map(entry).collect(), ..Batch::default() };
     meddle(
         &folder,
         "create trigger fail before insert on entries when new.at = 3 begin select raise(abort, 'planted'); end",
@@ -308,7 +308,7 @@ fn a_reader_beside_the_writer_sees_what_is_committed_and_changes_nothing() {
     let path = inside.join("store.sqlite");
     let order = order("o", 5);
     let mut writer = Store::open_file(&path).unwrap();
-    writer.issue(&Batch { entries: Vec::new(), orders: vec![order.clone()] }, Micros(9)).unwrap();
+    writer.issue(&Batch { orders: vec![order.clone()], ..Batch::default() }, Micros(9)).unwrap();
     let copy = folder.path().join("copy.sqlite");
     for writing in [true, false] {
         let before = names(&inside);

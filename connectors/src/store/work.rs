@@ -1,7 +1,7 @@
 //! Outcomes and an admin's hand: what changes where an order stands, but for claims.
 
-use super::schema;
 use super::{Row, Statements, args};
+use super::{recall, schema};
 use engine::error::Error;
 use engine::ledger::{AttemptResult, Claim, Recorded, Scope, State, StepOutcome, bounded, lane};
 use std::collections::BTreeSet;
@@ -43,7 +43,7 @@ pub(super) fn record(
     let Some(open) = Open::of(on, claim)? else {
         return Ok(Recorded::LeaseLost);
     };
-    match outcome {
+    match &recall::outcome(on, open.seq, outcome)? {
         StepOutcome::Done { detail } => {
             end_attempt(on, &open, AttemptResult::Done, detail.as_deref(), now_ms)?;
             advance(on, &open, claim, now_ms)?;
@@ -59,13 +59,13 @@ pub(super) fn record(
             on.execute(doubt, args![open.seq, open.claimed_ms])?;
             stand(on, &open, State::Unknown, *retry_at_ms, error, now_ms)?;
             if retry_at_ms.is_none() {
-                settle(on, claim, State::Unknown, now_ms)?;
+                settle(on, &claim.order.id, State::Unknown, now_ms)?;
             }
         }
         StepOutcome::Dead { error } => {
             end_attempt(on, &open, AttemptResult::Dead, Some(error), now_ms)?;
             stand(on, &open, State::Dead, None, error, now_ms)?;
-            settle(on, claim, State::Dead, now_ms)?;
+            settle(on, &claim.order.id, State::Dead, now_ms)?;
         }
         StepOutcome::Passed { error } => {
             end_attempt(on, &open, AttemptResult::Dead, Some(error), now_ms)?;
@@ -74,7 +74,7 @@ pub(super) fn record(
         StepOutcome::Expired { error } => {
             end_attempt(on, &open, AttemptResult::Expired, Some(error), now_ms)?;
             stand(on, &open, State::Expired, None, error, now_ms)?;
-            settle(on, claim, State::Expired, now_ms)?;
+            settle(on, &claim.order.id, State::Expired, now_ms)?;
         }
     }
     Ok(Recorded::Applied)
@@ -115,7 +115,7 @@ fn advance(on: &dyn Statements, open: &Open, claim: &Claim, now_ms: u64) -> Resu
     on.execute(update, args![open.seq, step, lane, state.name(), due, now_ms, error.as_deref()])?;
     match due {
         Some(_) => Ok(()),
-        None => settle(on, claim, state, now_ms),
+        None => settle(on, &claim.order.id, state, now_ms),
     }
 }
 
@@ -149,9 +149,10 @@ fn postpone(on: &dyn Statements, open: &Open, until_ms: u64, now_ms: u64) -> Res
     on.execute(update, args![open.seq, state.name(), until_ms, now_ms]).map(drop)
 }
 
-fn settle(on: &dyn Statements, claim: &Claim, state: State, now_ms: u64) -> Result<(), Error> {
+/// Notes that an order came to rest.
+pub(super) fn settle(on: &dyn Statements, id: &str, state: State, now_ms: u64) -> Result<(), Error> {
     let insert = "insert into settlements (order_id, state, at_ms) values (?1, ?2, ?3)";
-    on.execute(insert, args![claim.order.id.as_str(), state.name(), now_ms]).map(drop)
+    on.execute(insert, args![id, state.name(), now_ms]).map(drop)
 }
 
 /// [`engine::ledger::Ledger::hold`] within a transaction.
@@ -188,7 +189,7 @@ pub(super) fn retry(on: &dyn Statements, id: &str, now_ms: u64) -> Result<bool, 
     let step = (0..steps.len()).find(|step| !done.contains(step)).unwrap_or_default();
     let lane = steps.get(step).map_or("", |step| lane(step));
     let update = "update orders set step = ?2, lane = ?3, state = ?4, due_ms = ?5, updated_ms = ?5, \
-                attempt = 0, first_ms = null, claimed_ms = null, doubt_ms = null \
+                attempt = 0, first_ms = null, claimed_ms = null, doubt_ms = null, recalled = null \
              where seq = ?1";
     on.execute(update, args![seq, step, lane, State::Ready.name(), now_ms])?;
     Ok(true)

@@ -9,6 +9,7 @@ use crate::time::Micros;
 
 mod find;
 mod groups;
+mod recalls;
 
 type Check = Result<(), String>;
 type Open<'a> = &'a mut dyn FnMut() -> Box<dyn Ledger>;
@@ -19,8 +20,9 @@ type Part = fn(Open<'_>) -> Check;
 /// # Errors
 /// What the ledger did otherwise.
 pub fn check(open: Open<'_>) -> Check {
-    let parts: [(&str, Part); 13] = [
+    let parts: [(&str, Part); 16] = [
         ("empty", empty),
+        ("from the beginning", recalls::from_the_beginning),
         ("issue", issue),
         ("refused batches", refused_batches),
         ("steps", steps),
@@ -30,6 +32,8 @@ pub fn check(open: Open<'_>) -> Check {
         ("an admin's hand", admin),
         ("groups", groups::groups),
         ("limits", groups::limits),
+        ("recalls", recalls::recalls),
+        ("throws", recalls::throws),
         ("find", find::find),
         ("receipts", receipts),
         ("generations", generations),
@@ -404,7 +408,8 @@ fn batch(entries: &[(&str, u64)], orders: &[(&str, u64)]) -> Batch {
         payload: vec![0, 255, b'"', b'\''],
         steps: vec!["call".to_owned(), "tell:a:b".to_owned()],
     };
-    Batch { entries: entries.iter().map(entry).collect(), orders: orders.iter().map(order).collect() }
+    let (entries, orders) = (entries.iter().map(entry).collect(), orders.iter().map(order).collect());
+    Batch { entries, orders, ..Batch::default() }
 }
 
 fn settled(ledger: &dyn Ledger) -> Result<Vec<(u64, String, State)>, String> {

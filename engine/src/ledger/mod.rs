@@ -31,9 +31,37 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// Work, in the order it is to be claimed.
     pub orders: Vec<Order>,
+    /// Orders that are to be taken back, issued in this batch or before.
+    pub recalls: Vec<Recall>,
+    /// Holds that are put on or lifted, in this order.
+    pub throws: Vec<Throw>,
 }
 
-/// What became of a batch. Every item of it is in exactly one of these numbers.
+/// The dataflow takes an order back: nothing of it is to be done, if nothing has been. An order of which no step is done
+/// comes to rest as expired; if an attempt is under way, when it turns out that nothing happened, and as unknown if that
+/// does not turn out. Any other stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recall {
+    /// Id of the order.
+    pub order: String,
+    /// Effective time.
+    pub at: Micros,
+    /// The reason, kept as the order's error.
+    pub why: String,
+}
+
+/// The dataflow puts a hold on, or lifts it; see [`Ledger::hold`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Throw {
+    /// Effective time.
+    pub at: Micros,
+    /// The group that is held; none for all.
+    pub group: Option<String>,
+    /// On, or lifted.
+    pub on: bool,
+}
+
+/// What became of a batch. Every entry and order of it is in exactly one of these numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Issued {
     /// Entries inserted.
@@ -86,6 +114,9 @@ pub trait Ledger: Send {
     /// before is inserted, once by id: entries get ascending numbers in the order given, orders become claimable at
     /// their first step. What stands at or below it is re-derived and only compared. The caller has all that stands
     /// at or below `through` in this batch or in those before: its frontier has passed it.
+    ///
+    /// Recalls and holds above the time issued before take effect after the orders of the batch; before anything was
+    /// issued, those of the beginning of time do too. Others did already.
     ///
     /// # Errors
     /// [`Error::Fault`] if an item stands after `through` or an order has no steps. Else as the store fails.

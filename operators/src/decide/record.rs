@@ -1,11 +1,14 @@
-//! What comes into decide: policy as it changes, who is active, and anomalies. Owned here: where each record's row lies and the order
-//! of application at one time.
+//! What comes into decide and what goes out: policy as it changes, who is active, what became of responses, anomalies;
+//! decisions, and what follows from a change by itself. Owned here: where each record's row lies and the order of
+//! application at one time.
 
 use super::rows::Known;
 use crate::model::anomaly::{Active, Anomaly};
-use crate::model::control::{DirectoryRow, Settings, Switch};
-use crate::model::decision::Recipient;
-use crate::model::event::{KeyKind, key_of};
+use crate::model::change::Change;
+use crate::model::control::{AllowList, DirectoryRow, Ended, Settings, Switch};
+use crate::model::decision::{Decision, Recipient, Withdrawal};
+use crate::model::event::{KeyKind, key_of, split_key};
+use crate::model::id::Id;
 use crate::model::reason::Reason;
 use engine::key::{self, KeyGroup};
 use engine::keyed::Record;
@@ -35,13 +38,21 @@ pub enum Body {
     Anomaly(Box<Anomaly>),
 }
 
-/// The shadow switch for all orgs.
+/// A switch for all orgs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct GlobalChange {
-    /// Place in the control input.
-    pub position: u64,
-    /// The switch, `None` if it was deleted.
-    pub shadow: Option<Switch>,
+pub enum GlobalChange {
+    /// The shadow switch.
+    Shadow {
+        /// Place in the control input.
+        position: u64,
+        /// The switch, `None` if it was deleted.
+        switch: Option<Switch>,
+    },
+    /// Every latched blast-radius stop is lifted.
+    Resume {
+        /// When.
+        at: Micros,
+    },
 }
 
 /// A change of an org's policy.
@@ -61,12 +72,31 @@ pub enum OrgChange {
         /// The switch, `None` if it was deleted.
         switch: Option<Switch>,
     },
+    /// Its trusted networks, `None` for none.
+    AllowList {
+        /// Place in the control input.
+        position: u64,
+        /// What is trusted.
+        list: Option<AllowList>,
+    },
+    /// Its latched blast-radius stop is lifted.
+    Resume {
+        /// When.
+        at: Micros,
+    },
     /// Someone is told of responses from now on, or no longer. Who changes goes (`false`) before they come.
     Admin {
         /// Told from now on.
         on: bool,
         /// Who, and how; not as the affected user.
         admin: Recipient,
+    },
+    /// Who its Primary Owner is from now on, or was. Who was goes (`false`) before who is comes.
+    Owner {
+        /// Is from now on.
+        on: bool,
+        /// Who, by mail; not as the affected user.
+        owner: Recipient,
     },
     /// One of its people is active.
     Active {
@@ -93,6 +123,13 @@ pub enum UserChange {
         on: bool,
         /// For which reason.
         reason: Reason,
+    },
+    /// It is known what became of a response.
+    Settled {
+        /// Its id.
+        response: Id,
+        /// Whether sessions were ended.
+        ended: Ended,
     },
 }
 
@@ -126,7 +163,31 @@ impl Address {
     pub fn key(&self) -> RowKey<'_> {
         RowKey::under(self.group, &self.name)
     }
+
+    /// The org of an org's row, and the user of a user's.
+    pub fn names(&self) -> (&str, Option<&str>) {
+        match split_key(&self.name) {
+            Some((org, user)) if self.name.first() != Some(&b'o') => (org, Some(user)),
+            _ => (std::str::from_utf8(self.name.get(1..).unwrap_or_default()).unwrap_or_default(), None),
+        }
+    }
 }
+
+/// What decide says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum DecideOut {
+    /// What was decided about an anomaly; port [`DECISIONS`].
+    Decision(Box<Decision>),
+    /// A response is to be taken back; port [`WORDS`].
+    Withdrawal(Box<Withdrawal>),
+    /// An org changed what it had set; port [`WORDS`].
+    Change(Box<Change>),
+}
+
+/// Port of decisions.
+pub const DECISIONS: usize = 0;
+/// Port of what follows from a change by itself.
+pub const WORDS: usize = 1;
 
 impl DecideRecord {
     /// A switch for all orgs, to be broadcast.

@@ -5,25 +5,56 @@ use crate::limits::{
     ACTIVE_HOURS, HOLD_OFFS, RADIUS_PERMILLE, RADIUS_USERS, RADIUS_WINDOW, RESPONSE_RECENT, RESPONSES_HONEST_MAX,
     RESPONSES_PERSISTING_MAX,
 };
+use crate::model::control::Ended;
 use crate::model::decision::Verdict;
+use crate::model::id::Id;
+use crate::model::reason::Reason;
 use engine::time::{Micros, Span};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// When a person was answered lately, oldest first; at most [`RESPONSES_PERSISTING_MAX`] times.
+/// When a person was answered lately, oldest first: at most [`RESPONSES_PERSISTING_MAX`] times within
+/// [`RESPONSE_RECENT`], and the last time before that ended their sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answers(Vec<Micros>);
+pub struct Answers(Vec<Answer>);
+
+/// A time at which a person was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Effective time of the event that was answered.
+    at: Micros,
+    /// What was ordered; nothing in a dry run.
+    order: Option<Ordered>,
+    /// False where nobody knows whether sessions were ended. It counts, but what came before goes on.
+    ended: bool,
+}
+
+/// A response that was ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// Its id.
+    pub id: Id,
+    /// The reasons that were answered.
+    pub reasons: Vec<Reason>,
+    /// Whether it has been taken back, as far as that was possible.
+    pub withdrawn: bool,
+}
 
 impl Answers {
-    /// The last time, if it was within [`RESPONSE_RECENT`] or nothing was noted since.
+    /// The last time, however long ago.
     pub fn last(&self) -> Option<Micros> {
-        self.0.last().copied()
+        self.0.last().map(|answer| answer.at)
+    }
+
+    /// The last time at which sessions were ended, as far as is known. What was there by then is over.
+    pub fn ended(&self) -> Option<Micros> {
+        self.0.iter().rev().find(|answer| answer.ended).map(|answer| answer.at)
     }
 
     /// Whether another response with this verdict would be one too many, or would come too soon.
     pub fn hold_back(&self, verdict: Verdict, now: Micros) -> bool {
-        let recent = self.0.iter().filter(|at| is_within(**at, now, RESPONSE_RECENT)).count();
+        let recent = self.0.iter().filter(|answer| is_within(answer.at, now, RESPONSE_RECENT)).count();
         match verdict {
             Verdict::First => false,
             Verdict::Persisting => recent >= RESPONSES_PERSISTING_MAX,
@@ -36,15 +67,50 @@ impl Answers {
         }
     }
 
-    /// Notes a response.
-    pub fn note(&mut self, now: Micros) {
-        self.0.retain(|at| is_within(*at, now, RESPONSE_RECENT));
-        self.0.push(now);
+    /// Notes a response; without an order it is a dry run.
+    pub fn note(&mut self, now: Micros, order: Option<Ordered>) {
+        self.push(Answer { at: now, order, ended: true });
+    }
+
+    fn push(&mut self, answer: Answer) {
+        let is_recent = |other: &Answer| is_within(other.at, answer.at, RESPONSE_RECENT);
+        // Should what comes now fail, what was over before still is.
+        let over = self.0.iter().filter(|other| other.ended && !is_recent(other)).map(|other| other.at).max();
+        self.0.retain(|other| is_recent(other) || Some(other.at) == over);
+        self.0.push(answer);
+    }
+
+    /// Takes up, at `now`, what became of a response. What had come to nothing and was tried again by hand counts from now
+    /// on. Gives when the person was answered with it, if that no longer counts.
+    pub fn settle(&mut self, id: &Id, ended: Ended, now: Micros) -> Option<Micros> {
+        let place = self.0.iter().position(|answer| answer.order.as_ref().is_some_and(|order| order.id == *id));
+        let by_hand = || Some(Ordered { id: id.clone(), reasons: Vec::new(), withdrawn: true });
+        match (ended, place) {
+            (Ended::No, place) => return place.map(|place| self.0.remove(place).at),
+            (Ended::Unknown, Some(place)) => self.0[place].ended = false,
+            (Ended::Unknown, None) => self.push(Answer { at: now, order: by_hand(), ended: false }),
+            (Ended::AfterAll, place) => {
+                place.map(|place| self.0.remove(place));
+                self.note(now, by_hand());
+            }
+        }
+        None
+    }
+
+    /// What was ordered at `since` or later and is not taken back.
+    pub fn ordered(&mut self, since: Micros) -> impl Iterator<Item = &mut Ordered> {
+        let recent = self.0.iter_mut().filter(move |answer| answer.at >= since);
+        recent.filter_map(|answer| answer.order.as_mut()).filter(|order| !order.withdrawn)
     }
 
     /// The times, for people.
     pub fn view(&self) -> Value {
-        self.0.iter().map(|at| at.0).collect::<Vec<_>>().into()
+        self.0.iter().map(|answer| answer.at.0).collect::<Vec<_>>().into()
+    }
+
+    /// Roughly the bytes on the heap.
+    pub fn weight(&self) -> usize {
+        self.0.len() * 160
     }
 }
 
@@ -53,8 +119,12 @@ impl Answers {
 pub struct Radius {
     /// By hour since 1970: how many people were last active in it.
     active: BTreeMap<u32, u64>,
-    /// By person: the last time within [`RADIUS_WINDOW`].
+    /// By person: the last time within [`RESPONSE_RECENT`].
     answered: BTreeMap<String, Micros>,
+    /// Since when nobody is answered until an admin says so.
+    latched: Option<Micros>,
+    /// When an admin last said so. What was answered before no longer counts.
+    resumed: Micros,
 }
 
 impl Radius {
@@ -68,18 +138,51 @@ impl Radius {
         *self.active.entry(hour).or_default() += 1;
     }
 
-    /// Whether nobody else than those who were answered already may be answered at `now`.
+    /// Whether nobody else than those who were answered already may be answered at `now`, or nobody at all.
     pub fn is_reached(&self, person: &str, now: Micros) -> bool {
-        let recent = self.answered.iter().filter(|(_, at)| is_within(**at, now, RADIUS_WINDOW));
-        let others = recent.filter(|(other, _)| *other != person).count() as u64;
-        let already = self.answered.get(person).is_some_and(|at| is_within(*at, now, RADIUS_WINDOW));
-        !already && others >= self.limit(now)
+        let counts = |at: Micros| at >= self.resumed && is_within(at, now, RADIUS_WINDOW);
+        let others = self.answered.iter().filter(|(other, at)| *other != person && counts(**at)).count() as u64;
+        let already = self.answered.get(person).is_some_and(|at| counts(*at));
+        self.latched.is_some() || (!already && others >= self.limit(now))
     }
 
     /// Notes that a person was answered.
     pub fn note(&mut self, person: &str, now: Micros) {
-        self.answered.retain(|_, at| is_within(*at, now, RADIUS_WINDOW));
+        self.answered.retain(|_, at| is_within(*at, now, RESPONSE_RECENT));
         self.answered.insert(person.to_owned(), now);
+    }
+
+    /// What was noted of a person at `failed` does not count; `last` is when they were answered before, if they were.
+    pub fn take_back(&mut self, person: &str, failed: Micros, last: Option<Micros>) {
+        if self.answered.get(person) == Some(&failed) {
+            self.answered.remove(person);
+            self.answered.extend(last.map(|last| (person.to_owned(), last)));
+        }
+    }
+
+    /// From now on nobody is answered.
+    pub fn latch(&mut self, now: Micros) {
+        self.latched.get_or_insert(now);
+    }
+
+    /// An admin lifts the latch at `at`, if it fell before. The hour begins anew: what the admin has seen does not count
+    /// again. Whether there was one.
+    pub fn resume(&mut self, at: Micros) -> bool {
+        let waits = self.waits_for(at);
+        if waits {
+            (self.latched, self.resumed) = (None, at);
+        }
+        waits
+    }
+
+    /// Whether [`Radius::resume`] at `at` would change anything.
+    pub fn waits_for(&self, at: Micros) -> bool {
+        self.latched.is_some_and(|latched| latched < at)
+    }
+
+    /// Who was answered lately.
+    pub fn people(&self) -> impl Iterator<Item = &String> {
+        self.answered.keys()
     }
 
     /// How many people may be answered within an hour.
@@ -95,6 +198,7 @@ impl Radius {
             "active_24h": self.active_people(now),
             "limit_1h": self.limit(now),
             "answered_us": self.answered.iter().map(|(person, at)| (person.clone(), at.0)).collect::<BTreeMap<_, _>>(),
+            "latched_us": self.latched.map(|at| at.0),
         })
     }
 
@@ -132,7 +236,7 @@ mod tests {
 
     fn answers(mins: &[u64]) -> Answers {
         let mut answers = Answers::default();
-        mins.iter().for_each(|mins| answers.note(at(*mins)));
+        mins.iter().for_each(|mins| answers.note(at(*mins), None));
         answers
     }
 

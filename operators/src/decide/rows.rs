@@ -4,11 +4,11 @@
 use super::checks::Rule;
 use super::record::{OrgChange, UserChange};
 use super::restraint::{Answers, Radius};
-use crate::model::control::{Settings, Switch};
+use crate::model::control::{AllowList, ResponseSetting, Settings, Switch};
 use crate::model::decision::Recipient;
 use crate::model::reason::Reason;
 use engine::state::Row;
-use engine::time::Span;
+use engine::time::{Micros, Span};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DecideRow {
     /// An org.
-    Org(OrgRow),
+    Org(Box<OrgRow>),
     /// A user of an org.
     User(UserRow),
 }
@@ -25,14 +25,20 @@ pub enum DecideRow {
 /// What an org set, and whom it tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrgRow {
-    /// Its settings, without the excluded groups: who is excluded through them stands in the users' rows.
+    /// Its settings. Who is excluded through a group stands in the users' rows.
     pub settings: Settings,
+    /// Its trusted networks, to tell what changes; detection alone uses them.
+    pub allow_list: AllowList,
     /// Its own shadow switch.
     pub shadow: Option<Switch>,
     /// Its admins who are told of responses, by user id; at most [`crate::limits::RECIPIENTS_MAX`].
     pub admins: BTreeMap<String, Recipient>,
+    /// Its Primary Owner, if mail reaches them, for what somebody has to be told.
+    pub owner: Option<Recipient>,
     /// Who is active, and who was answered lately.
     pub radius: Radius,
+    /// When its admins were last told that its limit is reached.
+    pub told: Option<Micros>,
 }
 
 /// What is known of a user.
@@ -45,6 +51,8 @@ pub struct UserRow {
     /// Effective times of the events that were answered lately, or would have been but for a dry run; of the last one
     /// however long ago.
     pub answers: Answers,
+    /// When admins were last told that the user is left in peace.
+    pub told: Option<Micros>,
 }
 
 /// What decide needs of a directory row.
@@ -64,18 +72,20 @@ pub struct Known {
 
 impl Row for DecideRow {
     const TYPE: u16 = 30;
-    const VERSION: u16 = 2;
+    const VERSION: u16 = 3;
     const TTL: Option<Span> = None;
 
     fn weight(&self) -> usize {
         match self {
             DecideRow::Org(row) => {
-                let excluded: usize = row.settings.responses.values().map(|r| r.exclude_users.len()).sum();
-                512 + 64 * excluded + 256 * row.admins.len() + row.radius.weight()
+                let of_reason = |r: &ResponseSetting| r.exclude_users.len() + r.exclude_groups.len();
+                let excluded: usize = row.settings.responses.values().map(of_reason).sum();
+                let trusted = row.allow_list.trusted_cidr.len() + row.allow_list.trusted_asn.len();
+                768 + 64 * excluded + 32 * trusted + 256 * row.admins.len() + row.radius.weight()
             }
             DecideRow::User(row) => {
                 let known = row.known.as_ref().map_or(0, |k| k.name.len() + k.email.len() + k.locale.len());
-                192 + known
+                192 + known + row.answers.weight()
             }
         }
     }
@@ -112,16 +122,15 @@ impl OrgRow {
             "shadow": shadow,
             "blast_radius": self.radius.view(),
             "told": self.admins.keys().collect::<Vec<_>>(),
+            "told_of_limit_us": self.told.map(|at| at.0),
         })
     }
 
     /// Takes up a change.
     pub fn change(&mut self, change: OrgChange) {
         match change {
-            OrgChange::Settings { settings, .. } => {
-                self.settings = settings.unwrap_or_default();
-                self.settings.responses.values_mut().for_each(|response| response.exclude_groups.clear());
-            }
+            OrgChange::Settings { settings, .. } => self.settings = settings.unwrap_or_default(),
+            OrgChange::AllowList { list, .. } => self.allow_list = list.unwrap_or_default(),
             OrgChange::Shadow { switch, .. } => self.shadow = switch,
             OrgChange::Admin { on: true, admin } => {
                 self.admins.insert(admin.user.clone(), admin);
@@ -129,7 +138,16 @@ impl OrgRow {
             OrgChange::Admin { on: false, admin } => {
                 self.admins.remove(&admin.user);
             }
+            OrgChange::Owner { on, owner } => self.owner = on.then_some(owner),
             OrgChange::Active { at, previous } => self.radius.active(at, previous),
+            OrgChange::Resume { at } => self.resume(at),
+        }
+    }
+
+    /// An admin lifts a latched stop at `at`, if it fell before. Should it fall again, they are told again.
+    pub fn resume(&mut self, at: Micros) {
+        if self.radius.resume(at) {
+            self.told = None;
         }
     }
 
@@ -153,13 +171,15 @@ impl UserRow {
             "directory": self.known,
             "excluded_by_group": self.exempt.iter().map(|reason| reason.code()).collect::<Vec<_>>(),
             "answered_us": self.answers.view(),
+            "admins_told_us": self.told.map(|at| at.0),
         })
     }
 
-    /// Takes up a change.
+    /// Takes up a change of what is known; what became of a response is for [`Answers::settle`].
     pub fn change(&mut self, change: UserChange) {
         match change {
             UserChange::Directory { known, .. } => self.known = known,
+            UserChange::Settled { .. } => {}
             UserChange::Exempt { on: true, reason } => {
                 self.exempt.insert(reason);
             }

@@ -1,6 +1,9 @@
 //! Decide as the engine runs it, over the memory store: every path, policy that changes midway, and one outcome
 //! whatever the order of arrival.
 
+mod limits;
+mod oracle;
+
 use super::record::{GlobalChange, OrgChange, UserChange};
 use super::rows::Known;
 use super::*;
@@ -133,7 +136,28 @@ fn batches<R: Record>(mut records: Vec<R>, seed: u64) -> Vec<(Stamp, Vec<R>)> {
 }
 
 fn decisions(records: Vec<DecideRecord>) -> Vec<Decision> {
-    drive(|| Decide::new(false), records, 1).0
+    said(records, false).0
+}
+
+/// What is decided and what else is said, with or without a latch.
+fn said(records: Vec<DecideRecord>, latch: bool) -> (Vec<Decision>, Vec<DecideOut>) {
+    let (mut decisions, mut words) = (Vec::new(), Vec::new());
+    for out in drive(move || Decide::new(false, latch), records, 1).0 {
+        match out {
+            DecideOut::Decision(decision) => decisions.push(*decision),
+            word => words.push(word),
+        }
+    }
+    (decisions, words)
+}
+
+/// The decisions among what is said.
+fn decided(out: Vec<DecideOut>) -> Vec<Decision> {
+    let decision = |out| match out {
+        DecideOut::Decision(decision) => Some(*decision),
+        _ => None,
+    };
+    out.into_iter().filter_map(decision).collect()
 }
 
 fn outcomes(decision: &Decision) -> Vec<(&'static str, &'static str)> {
@@ -171,7 +195,7 @@ fn excluding(user: &str) -> ResponseSetting {
 fn every_path_of_a_decision() {
     let tor = || anomaly(100, &[Reason::Tor]);
     let shadow = |switch| DecideRecord::org(at(0), "E1", OrgChange::Shadow { position: 0, switch });
-    let global = |shadow| DecideRecord::global(at(0), GlobalChange { position: 0, shadow });
+    let global = |switch| DecideRecord::global(at(0), GlobalChange::Shadow { position: 0, switch });
     let off = switch(None).map(|switch| Switch { on: false, ..switch });
     let app = |anomaly: Anomaly| Anomaly { kind: KeyKind::App, user: "A1".into(), by_app: true, ..anomaly };
     let table: Vec<(&str, Vec<DecideRecord>, Anomaly, Option<&str>)> = vec![
@@ -217,14 +241,15 @@ fn every_path_of_a_decision() {
     ];
     for (name, mut records, anomaly, expected) in table {
         records.push(anomaly.into());
-        let (decided, status) = drive(|| Decide::new(false), records, 1);
+        let (out, status) = drive(|| Decide::new(false, false), records, 1);
+        let decided = decided(out);
         assert_eq!(decided.len(), 1, "{name}");
         assert_eq!(decided[0].outcome().map(Outcome::name), expected, "{name}");
         assert_eq!(decided[0].response.is_some(), expected == Some("responded"), "{name}");
         assert_eq!(status.total("tested", "anomalies"), 1, "{name}");
         assert_eq!(status.total("tested", expected.unwrap_or("log_only")), 1, "{name}");
     }
-    let (decided, _) = drive(|| Decide::new(true), vec![tor().into()], 1);
+    let decided = decided(drive(|| Decide::new(true, false), vec![tor().into()], 1).0);
     assert_eq!(outcomes(&decided[0]), [("tor", "shadow")], "the job's own flag");
 }
 
@@ -461,7 +486,7 @@ fn the_order_of_arrival_does_not_show() {
         records.push(match rng.random_range(0..8) {
             0 => DecideRecord::org(at(second), org, OrgChange::Settings { position, settings: Some(settings) }),
             1 => DecideRecord::org(at(second), org, OrgChange::Shadow { position, switch: switch(Some(&[reason])) }),
-            2 => DecideRecord::global(at(second), GlobalChange { position, shadow: switch(Some(&[reason])) }),
+            2 => DecideRecord::global(at(second), GlobalChange::Shadow { position, switch: switch(Some(&[reason])) }),
             3 => DecideRecord::user(at(second), org, user, UserChange::Directory { position, known: None }),
             _ => Anomaly {
                 id: Id::of("a", &[&position.to_le_bytes()]),
@@ -474,7 +499,7 @@ fn the_order_of_arrival_does_not_show() {
         });
     }
     let lines = |seed| -> Vec<String> {
-        let decided = drive(|| Decide::new(false), records.clone(), seed).0;
+        let decided = decided(drive(|| Decide::new(false, false), records.clone(), seed).0);
         decided.iter().map(|d| format!("{:?} {:?}", decision_line(d), d.response)).collect()
     };
     let first = lines(0);

@@ -47,6 +47,7 @@ mod tests;
 
 use crate::baseline::VolumeRules;
 use crate::model::event::{Event, EventText, KeyKind, split_key};
+use cases::Case;
 use engine::error::Error;
 use engine::keyed::{Context, Logic, Record};
 use engine::state::{RowKey, Timer};
@@ -165,10 +166,15 @@ impl Logic for Detect {
             DetectRecord::Reference(record) => self.references.control(*record),
             DetectRecord::Directory(directory) => {
                 let (key, change) = directory.into_parts();
-                let state = context.rows.write(RowKey::of(&key))?.get_or_insert_default();
+                let slot = context.rows.write(RowKey::of(&key))?;
                 match change {
-                    UserChange::Standing { standing, .. } => state.standing = standing,
-                    UserChange::Exempt { on, reason } => state.set_exempt(reason, on),
+                    UserChange::Standing { standing, .. } => slot.get_or_insert_default().standing = standing,
+                    UserChange::Exempt { on, reason } => slot.get_or_insert_default().set_exempt(reason, on),
+                    UserChange::Unanswered => {
+                        let cases = slot.as_mut().and_then(|state| state.cases.as_mut());
+                        let open = cases.map(|cases| cases.close_all()).unwrap_or_default();
+                        close(open, &key, context);
+                    }
                 }
             }
         }
@@ -179,15 +185,21 @@ impl Logic for Detect {
         let key = RowKey::under(timer.group, &timer.key);
         let Some(state) = context.rows.write(key)?.as_mut() else { return Ok(()) };
         let Some(cases) = state.cases.as_mut() else { return Ok(()) };
-        let kind = if timer.key.first() == Some(&b'a') { KeyKind::App } else { KeyKind::User };
-        let (org, user) = split_key(&timer.key).expect("timers are set with the key of an event");
-        for case in cases.fire(context.now) {
-            context.out.emit(DetectOut::CaseClosed(Box::new(case.close(context.now, kind, org, user))));
-        }
+        let quiet = cases.fire(context.now);
         match cases.arm() {
-            Some(at) => context.timers.set(Timer { at, ..timer }),
+            Some(at) => context.timers.set(Timer { at, ..timer.clone() }),
             None => state.cases = None,
         }
+        close(quiet, &timer.key, context);
         Ok(())
+    }
+}
+
+/// Tells that these cases of the user or app of a key are closed.
+fn close(cases: Vec<Case>, key: &[u8], context: &mut Context<'_, Detect>) {
+    let kind = if key.first() == Some(&b'a') { KeyKind::App } else { KeyKind::User };
+    let (org, user) = split_key(key).expect("rows and timers have the key of an event");
+    for case in cases {
+        context.out.emit(DetectOut::CaseClosed(Box::new(case.close(context.now, kind, org, user))));
     }
 }

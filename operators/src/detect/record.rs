@@ -3,7 +3,7 @@
 
 use crate::baseline::{Move, TakenBack, Threshold, WentDown};
 use crate::model::anomaly::{Active, Anomaly, CaseClosed};
-use crate::model::control::{ControlRecord, ControlValue, DirectoryRow};
+use crate::model::control::{ControlRecord, ControlValue, DirectoryRow, Ended, Settled};
 use crate::model::event::{Event, KeyKind, key_of};
 use crate::model::reason::Reason;
 use engine::keyed::Record;
@@ -53,6 +53,8 @@ pub enum UserChange {
         /// For which reason.
         reason: Reason,
     },
+    /// A response to the user came to nothing, as far as is known: what goes on is to be raised anew.
+    Unanswered,
 }
 
 /// What detection needs of a directory row.
@@ -86,8 +88,8 @@ impl Directory {
 }
 
 impl DetectRecord {
-    /// What detection needs of a control record: lists, trusted networks and settings (to be broadcast) and directory
-    /// rows (to be routed by key). `None` for kinds that it does not need.
+    /// What detection needs of a control record: lists, trusted networks and settings (to be broadcast), directory rows and
+    /// what became of responses (to be routed by key). `None` for kinds that it does not need.
     pub fn of_control(record: ControlRecord) -> Option<Self> {
         match &record.value {
             ControlValue::User(row) => {
@@ -98,7 +100,10 @@ impl DetectRecord {
             ControlValue::Settings(_) | ControlValue::AllowList(_) | ControlValue::ThreatList(_) => {
                 Some(DetectRecord::Reference(Box::new(record)))
             }
-            ControlValue::Workspace(_) | ControlValue::Switch(_) => None,
+            ControlValue::Outcome(Settled { user, ended: Ended::No | Ended::Unknown }) => {
+                Some(Directory::new(record.at, &record.org, user, UserChange::Unanswered).into())
+            }
+            ControlValue::Workspace(_) | ControlValue::Switch(_) | ControlValue::Outcome(_) => None,
         }
     }
 

@@ -38,6 +38,42 @@ pub enum ControlValue {
     Switch(Option<Switch>),
     /// A threat list; the key is its name.
     ThreatList(Option<ThreatList>),
+    /// What became of a response; the key is its id.
+    Outcome(Settled),
+}
+
+/// What became of the sessions that a response was to end. Such records are made here, never set from outside.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Settled {
+    /// The user.
+    pub user: String,
+    /// Whether they were ended.
+    pub ended: Ended,
+}
+
+/// Whether sessions were ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// They were not.
+    No,
+    /// Nobody knows.
+    Unknown,
+    /// They were after all, when it had been said before that they were not, or that nobody knows.
+    AfterAll,
+}
+
+/// The kill switch is thrown: effects are held from now on, or no longer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// When it takes effect.
+    pub at: Micros,
+    /// Place in the control input.
+    pub position: u64,
+    /// Of which org; `None` for all.
+    pub org: Option<String>,
+    /// Held, or no longer.
+    pub on: bool,
 }
 
 /// What the directory knows of a user.

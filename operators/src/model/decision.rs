@@ -3,6 +3,7 @@
 use super::anomaly::Anomaly;
 use super::id::Id;
 use super::reason::Reason;
+use engine::time::Micros;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -101,6 +102,10 @@ pub struct Decision {
     pub by_reason: BTreeMap<Reason, Outcome>,
     /// The response that was ordered, if any.
     pub response: Option<Response>,
+    /// Whether the org's responses stop here until an admin lifts the stop.
+    pub latches: bool,
+    /// Whom to tell that nobody was answered, if it is time to.
+    pub escalation: Option<Escalation>,
 }
 
 impl Decision {
@@ -122,6 +127,34 @@ pub struct Response {
     pub verdict: Verdict,
     /// Who is told, one entry per person.
     pub recipients: Vec<Recipient>,
+}
+
+/// The org's admins are told that an anomaly is not answered, because a limit was reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escalation {
+    /// Derived from the anomaly's id.
+    pub id: Id,
+    /// Which limit: [`Outcome::LoopProtected`] or [`Outcome::RateLimited`].
+    pub cause: Outcome,
+    /// Whether the org's responses stop until an admin resumes them.
+    pub latched: bool,
+    /// Who is told, one entry per person.
+    pub recipients: Vec<Recipient>,
+}
+
+/// A response that is to be taken back if nothing of it was done: what its org has set since does not let it through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// When what was set took effect.
+    pub at: Micros,
+    /// The org.
+    pub org: String,
+    /// The user.
+    pub user: String,
+    /// Of the response.
+    pub id: Id,
+    /// The check that would now hold it back.
+    pub why: Outcome,
 }
 
 /// One person to tell, with every way they are to be told.

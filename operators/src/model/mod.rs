@@ -2,6 +2,7 @@
 //! owned here: how bytes become them (`decode`) and what happens to them. Nothing here uses the rest of the crate.
 
 pub mod anomaly;
+pub mod change;
 pub mod control;
 pub mod decision;
 pub mod event;

@@ -3,8 +3,9 @@
 //! differential collections of which only the changes flow on. Not owned here: reading and checking control records
 //! and giving them their time (the source), and applying the changes (the keyed operators).
 //!
-//! Every control record comes in once over all workers, with its effective time in whole milliseconds, on a stamp no
-//! later than that. After a restart all come again with the times they had; keyed operators drop what they had.
+//! Every control record comes in once over all workers, in order of time at one of them, with its effective time in whole
+//! milliseconds, on a stamp no later than that. After a restart all come again with the times they had; keyed operators
+//! drop what they had.
 
 pub mod admins;
 pub mod exempt;
@@ -13,12 +14,14 @@ mod tests;
 
 use crate::decide::DecideRecord;
 use crate::decide::record::{GlobalChange, OrgChange, UserChange};
-use crate::model::control::{ControlRecord, ControlValue};
+use crate::model::control::{ControlRecord, ControlValue, Hold, Settled, Switch};
+use crate::model::id::Id;
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::arrange::upsert::arrange_from_upsert;
 use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
 use engine::flow::Stream;
 use engine::time::{Micros, Stamp};
+use std::collections::BTreeSet;
 use std::hash::Hash;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::{Filter, Map};
@@ -29,7 +32,7 @@ pub use exempt::Exemption;
 pub struct Policy<'scope> {
     /// For detect, to be broadcast: threat lists, allow lists, settings.
     pub reference: Stream<'scope, ControlRecord>,
-    /// For detect, to be routed by key: directory rows.
+    /// For detect, to be routed by key: directory rows, and what became of responses.
     pub directory: Stream<'scope, ControlRecord>,
     /// For detect, to be routed by key: who is exempt through groups.
     pub exemptions: Stream<'scope, Exemption>,
@@ -37,6 +40,8 @@ pub struct Policy<'scope> {
     pub decide: Stream<'scope, DecideRecord>,
     /// For decide, to be broadcast: switches for all orgs.
     pub decide_global: Stream<'scope, DecideRecord>,
+    /// For the ledger: the kill switch, of an org or of all.
+    pub holds: Stream<'scope, Hold>,
 }
 
 /// Builds the policy part of a dataflow on the stream of control records.
@@ -47,10 +52,11 @@ pub fn policy<'scope>(control: Stream<'scope, ControlRecord>) -> Policy<'scope> 
     let exempt = exemptions.clone().map(DecideRecord::from);
     Policy {
         reference: control.clone().filter(for_detect),
-        directory: control.clone().filter(is_directory),
+        directory: control.clone().filter(|record| is_directory(record) || is_outcome(record)),
         exemptions,
         decide: plain.concat(admins).concat(exempt),
-        decide_global: control.flat_map(for_decide_everywhere),
+        decide_global: control.clone().flat_map(for_decide_everywhere),
+        holds: control.flat_map(|record| hold(&record)),
     }
 }
 
@@ -64,7 +70,12 @@ pub fn is_directory(record: &ControlRecord) -> bool {
     matches!(record.value, ControlValue::User(_))
 }
 
-/// What decide takes from a record as it is: an org's settings and shadow switch, directory rows.
+/// Whether a record says what became of a response.
+fn is_outcome(record: &ControlRecord) -> bool {
+    matches!(record.value, ControlValue::Outcome(_))
+}
+
+/// What decide takes from a record as it is: what an org set, directory rows, what became of responses.
 pub fn for_decide(record: ControlRecord) -> Option<DecideRecord> {
     let ControlRecord { at, position, org, key, value } = record;
     match value {
@@ -75,22 +86,42 @@ pub fn for_decide(record: ControlRecord) -> Option<DecideRecord> {
         ControlValue::Settings(settings) => {
             Some(DecideRecord::org(at, &org, OrgChange::Settings { position, settings }))
         }
+        ControlValue::AllowList(list) => Some(DecideRecord::org(at, &org, OrgChange::AllowList { position, list })),
+        ControlValue::Outcome(Settled { user, ended }) => {
+            Some(DecideRecord::user(at, &org, &user, UserChange::Settled { response: Id(key), ended }))
+        }
         ControlValue::Switch(switch) if key == SHADOW && org != EVERYWHERE => {
             Some(DecideRecord::org(at, &org, OrgChange::Shadow { position, switch }))
         }
-        ControlValue::Switch(_)
-        | ControlValue::AllowList(_)
-        | ControlValue::Workspace(_)
-        | ControlValue::ThreatList(_) => None,
+        ControlValue::Switch(Some(Switch { on: true, .. })) if key == RESUME && org != EVERYWHERE => {
+            Some(DecideRecord::org(at, &org, OrgChange::Resume { at }))
+        }
+        ControlValue::Switch(_) | ControlValue::Workspace(_) | ControlValue::ThreatList(_) => None,
     }
 }
 
-/// What decide takes from a record at every worker: the shadow switch for all orgs.
+/// What decide takes from a record at every worker: the switches for all orgs.
 pub fn for_decide_everywhere(record: ControlRecord) -> Option<DecideRecord> {
     let ControlRecord { at, position, org, key, value } = record;
     match value {
-        ControlValue::Switch(shadow) if key == SHADOW && org == EVERYWHERE => {
-            Some(DecideRecord::global(at, GlobalChange { position, shadow }))
+        ControlValue::Switch(switch) if key == SHADOW && org == EVERYWHERE => {
+            Some(DecideRecord::global(at, GlobalChange::Shadow { position, switch }))
+        }
+        ControlValue::Switch(Some(Switch { on: true, .. })) if key == RESUME && org == EVERYWHERE => {
+            Some(DecideRecord::global(at, GlobalChange::Resume { at }))
+        }
+        _ => None,
+    }
+}
+
+/// The kill switch, if a record is one. A deleted one is off; it covers all reasons.
+pub fn hold(record: &ControlRecord) -> Option<Hold> {
+    let ControlRecord { at, position, org, key, value } = record;
+    match value {
+        ControlValue::Switch(switch) if key == HOLD => {
+            let org = (org != EVERYWHERE).then(|| org.clone());
+            let on = switch.as_ref().is_some_and(|switch| switch.on);
+            Some(Hold { at: *at, position: *position, org, on })
         }
         _ => None,
     }
@@ -98,6 +129,12 @@ pub fn for_decide_everywhere(record: ControlRecord) -> Option<DecideRecord> {
 
 /// The key of the dry-run switch.
 const SHADOW: &str = "shadow";
+
+/// The key of the kill switch.
+const HOLD: &str = "hold";
+
+/// The key of the switch that lifts a latched stop.
+const RESUME: &str = "resume";
 
 /// The org of records that hold for all orgs.
 const EVERYWHERE: &str = "*";
@@ -108,6 +145,18 @@ struct Set<K, V> {
     position: u64,
     key: K,
     value: Option<V>,
+}
+
+/// Lets through what sets a key, and what unsets one that was set. Nearly everybody is no admin and never was; of them
+/// nothing need be kept. Records come in order of time, at one worker.
+fn ever_set<K: Ord + Clone, V>() -> impl FnMut(Set<K, V>) -> Option<Set<K, V>> {
+    let mut seen = BTreeSet::new();
+    move |set| {
+        if set.value.is_some() {
+            seen.insert(set.key.clone());
+        }
+        seen.contains(&set.key).then_some(set)
+    }
 }
 
 /// What is in force per key: the latest of the records by (time, position).

@@ -1,12 +1,12 @@
 //! Random control histories through the dataflow against a recomputation from scratch at every time.
 
 use super::*;
-use crate::decide::Decide;
 use crate::decide::record::{Address, Body};
 use crate::decide::tests::{anomaly, drive};
+use crate::decide::{Decide, DecideOut};
 use crate::limits::RECIPIENTS_MAX;
 use crate::model::anomaly::Anomaly;
-use crate::model::control::{Channels, DirectoryRow, ResponseSetting, Settings, Switch};
+use crate::model::control::{Channels, DirectoryRow, Ended, ResponseSetting, Settings};
 use crate::model::decision::Recipient;
 use crate::model::reason::Reason;
 use crate::respond::steps::{Performance, order, perform};
@@ -203,28 +203,57 @@ fn check_exemptions(records: &[ControlRecord], mut changes: Vec<Exemption>, note
     assert_eq!(changes.next(), None, "{note}");
 }
 
-fn check_admins(records: &[ControlRecord], changes: Vec<DecideRecord>, note: &str) {
+/// Follows what is told of admins, or of owners, through a history, and holds it against a recomputation at every time.
+fn check_people(
+    records: &[ControlRecord],
+    changes: &[DecideRecord],
+    from_scratch: fn(&[ControlRecord], Micros) -> Told,
+    pick: fn(OrgChange) -> Option<(bool, Recipient)>,
+    note: &str,
+) {
     use engine::keyed::Record;
-    let mut changes: Vec<_> = changes.into_iter().map(|record| (record.at(), record)).collect();
+    let mut changes: Vec<_> = changes.iter().map(|record| (record.at(), record.clone())).collect();
     changes.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.order(y)));
     let mut changes = changes
         .into_iter()
         .filter_map(|(at, record)| match record.into_parts() {
-            (address, Body::Org(OrgChange::Admin { on, admin })) => Some((at, address, on, admin)),
+            (address, Body::Org(change)) => pick(change).map(|(on, person)| (at, address, on, person)),
             _ => None,
         })
         .peekable();
     let mut told = Told::new();
     for at in (0..=END).map(Micros::from_stamp) {
-        while let Some((when, address, on, admin)) = changes.next_if(|change| change.0 <= at) {
+        while let Some((when, address, on, person)) = changes.next_if(|change| change.0 <= at) {
             assert_eq!(when, at, "{note}");
             let org = ORGS.iter().position(|org| Address::org(org) == address).unwrap();
-            let news = if on { told.insert((org, admin)) } else { told.remove(&(org, admin)) };
+            let news = if on { told.insert((org, person)) } else { told.remove(&(org, person)) };
             assert!(news, "{note}");
         }
-        assert_eq!(told, told_from_scratch(records, at), "{note}: at {at}");
+        assert_eq!(told, from_scratch(records, at), "{note}: at {at}");
     }
     assert!(changes.next().is_none(), "{note}");
+}
+
+/// The first owner by id whom mail reaches, of each org.
+fn owners_from_scratch(records: &[ControlRecord], at: Micros) -> Told {
+    let mut owners = BTreeMap::<String, Recipient>::new();
+    for record in in_force(records, at) {
+        let ControlValue::User(Some(row)) = &record.value else { continue };
+        if row.is_primary_owner && row.email.contains('@') {
+            owners.entry(record.org.clone()).or_insert_with(|| Recipient {
+                user: record.key.clone(),
+                name: row.name.clone(),
+                email: Some(row.email.clone()),
+                dm: None,
+                locale: row.locale.clone(),
+                affected: false,
+                primary_owner: true,
+                security_admin: false,
+            });
+        }
+    }
+    let place = |org: &str| ORGS.iter().position(|known| *known == org).unwrap();
+    owners.into_iter().map(|(org, owner)| (place(&org), owner)).collect()
 }
 
 #[test]
@@ -238,7 +267,16 @@ fn changes_add_up_to_a_recomputation_at_every_time() {
             seen.1 += decide.len();
             let note = format!("seed {seed}, {workers} workers");
             check_exemptions(&records, exemptions, &note);
-            check_admins(&records, decide, &note);
+            let admin = |change| match change {
+                OrgChange::Admin { on, admin } => Some((on, admin)),
+                _ => None,
+            };
+            check_people(&records, &decide, told_from_scratch, admin, &note);
+            let owner = |change| match change {
+                OrgChange::Owner { on, owner } => Some((on, owner)),
+                _ => None,
+            };
+            check_people(&records, &decide, owners_from_scratch, owner, &note);
         }
     }
     assert!(seen.0 > 300 && seen.1 > 300, "the histories exercise both: {seen:?}");
@@ -304,7 +342,11 @@ fn every_overlap_of_hats_and_channels_tells_people_and_not_hats() {
     for bits in 0..64 {
         records.push(Anomaly { org: format!("E{bits}"), ..anomaly(100, &[Reason::Tor]) }.into());
     }
-    let decided = drive(|| Decide::new(false), records, 1).0;
+    let decided = drive(|| Decide::new(false, false), records, 1).0.into_iter().filter_map(|out| match out {
+        DecideOut::Decision(decision) => Some(*decision),
+        _ => None,
+    });
+    let decided: Vec<_> = decided.collect();
     assert_eq!(decided.len(), 64);
     for decision in decided {
         let bits = decision.anomaly.org[1..].parse().unwrap();
@@ -344,15 +386,19 @@ fn every_overlap_of_hats_and_channels_tells_people_and_not_hats() {
 #[test]
 fn each_record_goes_where_it_is_used() {
     let switch = Some(Switch { on: true, reasons: None });
+    let settled = Settled { user: "U1".into(), ended: Ended::No };
     let records = [
         (record(1, 1, "E1", "U1", ControlValue::User(None)), [false, true, true, false]),
         (record(1, 2, "E1", "aer", ControlValue::Settings(None)), [true, false, true, false]),
-        (record(1, 3, "E1", "trusted", ControlValue::AllowList(None)), [true, false, false, false]),
+        (record(1, 3, "E1", "trusted", ControlValue::AllowList(None)), [true, false, true, false]),
         (record(1, 4, "E1", "T1", ControlValue::Workspace(Some(()))), [false; 4]),
         (record(1, 5, "E1", "shadow", ControlValue::Switch(switch.clone())), [false, false, true, false]),
         (record(1, 6, "*", "shadow", ControlValue::Switch(switch.clone())), [false, false, false, true]),
         (record(1, 7, "*", "hold", ControlValue::Switch(switch.clone())), [false; 4]),
-        (record(1, 8, "E1", "resume", ControlValue::Switch(switch)), [false; 4]),
+        (record(1, 8, "E1", "resume", ControlValue::Switch(switch.clone())), [false, false, true, false]),
+        (record(1, 8, "*", "resume", ControlValue::Switch(switch)), [false, false, false, true]),
+        (record(1, 8, "E1", "resume", ControlValue::Switch(None)), [false; 4]),
+        (record(1, 8, "E1", "r1", ControlValue::Outcome(settled)), [false, false, true, false]),
         (record(1, 9, "*", "tor_exit", ControlValue::ThreatList(None)), [true, false, false, false]),
     ];
     for (record, expected) in records {
@@ -363,5 +409,16 @@ fn each_record_goes_where_it_is_used() {
             for_decide_everywhere(record.clone()).is_some(),
         ];
         assert_eq!(goes, expected, "{record:?}");
+        assert_eq!(hold(&record).is_some(), record.key == "hold");
     }
+}
+
+#[test]
+fn the_kill_switch_is_of_an_org_or_of_all_and_off_when_it_is_deleted() {
+    let switch = |on| ControlValue::Switch(Some(Switch { on, reasons: None }));
+    let of = |org: &str, value| hold(&record(3, 7, org, "hold", value)).map(|hold| (hold.org, hold.on));
+    assert_eq!(of("E1", switch(true)), Some((Some("E1".into()), true)));
+    assert_eq!(of("*", switch(true)), Some((None, true)));
+    assert_eq!(of("*", switch(false)), Some((None, false)));
+    assert_eq!(of("E1", ControlValue::Switch(None)), Some((Some("E1".into()), false)));
 }

@@ -5,7 +5,7 @@ use super::templates::{Language, Template, Templates};
 use super::words::{Value, clean};
 use crate::limits::MESSAGE_EVIDENCE_MAX;
 use crate::model::anomaly::{Anomaly, Evidence};
-use crate::model::decision::{Recipient, Response};
+use crate::model::decision::{Escalation, Outcome, Recipient, Response};
 use crate::model::id::Id;
 use crate::model::reason::Reason;
 use engine::time::Micros;
@@ -42,6 +42,8 @@ pub enum Occasion {
     Response(Response),
     /// Admins are told of several responses, of which this is the last.
     Repeats(Response, Repeats),
+    /// Admins are told that nobody was answered.
+    Escalation(Escalation),
 }
 
 /// Responses to one user that admins were not told of one by one.
@@ -65,6 +67,7 @@ impl Occasion {
         match self {
             Occasion::Response(response) => &response.id,
             Occasion::Repeats(_, repeats) => &repeats.id,
+            Occasion::Escalation(escalation) => &escalation.id,
         }
     }
 
@@ -72,6 +75,7 @@ impl Occasion {
     pub fn recipients(&self) -> &[Recipient] {
         match self {
             Occasion::Response(response) | Occasion::Repeats(response, _) => &response.recipients,
+            Occasion::Escalation(escalation) => &escalation.recipients,
         }
     }
 }
@@ -82,6 +86,7 @@ pub fn message(templates: &Templates, telling: &Telling) -> Message {
     let values = values(language, telling);
     let Template { subject, text, html } = match telling.occasion {
         Occasion::Repeats(..) => &language.digest,
+        Occasion::Escalation(_) => &language.escalation,
         Occasion::Response(_) if telling.recipient.affected => &language.user,
         Occasion::Response(_) => &language.admin,
     };
@@ -94,9 +99,10 @@ fn values(language: &Language, telling: &Telling) -> Vec<(&'static str, Value)> 
     let unknown = |text: String| if text.is_empty() { phrase("unknown") } else { text };
     let text = |text: &str| Value::Text(unknown(clean(text)));
     let time = |at| Value::Text(time(language, at));
-    let (reasons, verdict) = match occasion {
-        Occasion::Response(response) => (&response.reasons, response.verdict),
-        Occasion::Repeats(response, repeats) => (&repeats.reasons, response.verdict),
+    let reasons = match occasion {
+        Occasion::Response(response) => &response.reasons,
+        Occasion::Repeats(_, repeats) => &repeats.reasons,
+        Occasion::Escalation(_) => &anomaly.reasons,
     };
     let named = |kind: &str, reason: &Reason| language.phrase(&format!("{kind}.{reason}")).map(|said| said.text(&[]));
     let list = |kind: &str| Value::List(reasons.iter().filter_map(|reason| named(kind, reason)).collect());
@@ -112,7 +118,6 @@ fn values(language: &Language, telling: &Telling) -> Vec<(&'static str, Value)> 
         ("affected_id", text(&anomaly.user)),
         ("reasons", list("reason")),
         ("advice", list("advice")),
-        ("verdict", Value::Text(phrase(&format!("verdict.{}", verdict.name())))),
         ("time", time(anomaly.time)),
         ("session", text(anomaly.session.as_deref().unwrap_or_default())),
         ("client", Value::Text(unknown(client(anomaly)))),
@@ -121,10 +126,24 @@ fn values(language: &Language, telling: &Telling) -> Vec<(&'static str, Value)> 
         ("told", Value::Text(phrase(told))),
         ("reference", Value::Text(occasion.id().to_string())),
     ];
+    let verdict =
+        |response: &Response| ("verdict", Value::Text(phrase(&format!("verdict.{}", response.verdict.name()))));
     match occasion {
-        Occasion::Response(_) => values.push(("sessions", Value::Text(sessions(language, *ended)))),
-        Occasion::Repeats(_, repeats) => {
-            values.extend([("count", Value::Text(repeats.count.to_string())), ("since", time(repeats.since))]);
+        Occasion::Response(response) => {
+            values.extend([verdict(response), ("sessions", Value::Text(sessions(language, *ended)))]);
+        }
+        Occasion::Repeats(response, repeats) => {
+            let count = ("count", Value::Text(repeats.count.to_string()));
+            values.extend([verdict(response), count, ("since", time(repeats.since))]);
+        }
+        Occasion::Escalation(escalation) => {
+            let limit = match escalation.cause {
+                Outcome::RateLimited if escalation.latched => "latched",
+                Outcome::RateLimited => "org",
+                _ => "person",
+            };
+            let of = |kind: &str| Value::Text(phrase(&format!("{kind}.{limit}")));
+            values.extend([("cause", of("cause")), ("next", of("next"))]);
         }
     }
     values

@@ -3,6 +3,7 @@
 //! (`decide`), and the calls, mails and direct messages themselves (executors, over connectors).
 
 pub mod audit;
+pub mod changed;
 pub mod evidence;
 pub mod message;
 pub mod repeats;

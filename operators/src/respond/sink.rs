@@ -1,17 +1,20 @@
-//! The end of the dataflow: audit entries and orders are handed to the ledger, in one order, as the frontier passes
-//! them. Owned here: what is handed over when. Not owned here: that it happens once (the ledger), and which messages
-//! wait (`repeats`).
+//! The end of the dataflow: audit entries, orders and words on orders are handed to the ledger, in one order, as the
+//! frontier passes them. Owned here: what is handed over when. Not owned here: that it happens once (the ledger), and
+//! which messages wait (`repeats`).
 
 use super::audit::{ANOMALY, CASE_CLOSED, anomaly_entry, case_closed_entry, terms};
+use super::changed::{change_entry, change_terms};
 use super::repeats::{Told, due, gather};
 use super::steps::{order, order_of_repeats};
+use crate::decide::DecideOut;
 use crate::model::anomaly::CaseClosed;
-use crate::model::decision::Decision;
+use crate::model::change::Change;
+use crate::model::control::Hold;
+use crate::model::decision::{Decision, Withdrawal};
 use crate::model::event::{KeyKind, key_of};
-use crate::model::id::Id;
 use engine::error::Error;
 use engine::keyed::{Context, Logic, Record};
-use engine::ledger::{Batch, Entry, Issued, Ledger};
+use engine::ledger::{Batch, Entry, Issued, Ledger, Recall, Throw};
 use engine::state::table::Work;
 use engine::state::{RowKey, Timer};
 use engine::time::{Micros, Stamp};
@@ -21,6 +24,12 @@ use std::cmp::Ordering;
 /// What comes into the sink. All of it goes to one worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RespondRecord {
+    /// The kill switch.
+    Hold(Hold),
+    /// A response is to be taken back.
+    Withdrawal(Box<Withdrawal>),
+    /// An org changed what it had set.
+    Change(Box<Change>),
     /// An anomaly and what was decided about it.
     Decision(Box<Decision>),
     /// The end of a case.
@@ -28,11 +37,43 @@ pub enum RespondRecord {
 }
 
 impl RespondRecord {
-    /// What orders the records of one time.
-    fn name(&self) -> (&str, &str, &Id) {
+    /// What was set goes before what happened.
+    fn rank(&self) -> u8 {
         match self {
-            RespondRecord::Decision(decision) => (&decision.anomaly.org, &decision.anomaly.user, &decision.anomaly.id),
-            RespondRecord::Closed(case) => (&case.org, &case.user, &case.id),
+            RespondRecord::Hold(_) => 0,
+            RespondRecord::Withdrawal(_) => 1,
+            RespondRecord::Change(_) => 2,
+            RespondRecord::Decision(_) | RespondRecord::Closed(_) => 3,
+        }
+    }
+
+    /// What orders the records of one time and rank; of holds it is their place.
+    fn name(&self) -> (&str, &str, &str) {
+        match self {
+            RespondRecord::Hold(_) => ("", "", ""),
+            RespondRecord::Withdrawal(it) => (&it.org, &it.user, it.id.as_str()),
+            RespondRecord::Change(change) => (&change.org, "", change.id.as_str()),
+            RespondRecord::Decision(decision) => {
+                (&decision.anomaly.org, &decision.anomaly.user, decision.anomaly.id.as_str())
+            }
+            RespondRecord::Closed(case) => (&case.org, &case.user, case.id.as_str()),
+        }
+    }
+
+    fn position(&self) -> u64 {
+        match self {
+            RespondRecord::Hold(hold) => hold.position,
+            _ => 0,
+        }
+    }
+}
+
+impl From<DecideOut> for RespondRecord {
+    fn from(out: DecideOut) -> Self {
+        match out {
+            DecideOut::Decision(decision) => RespondRecord::Decision(decision),
+            DecideOut::Withdrawal(withdrawal) => RespondRecord::Withdrawal(withdrawal),
+            DecideOut::Change(change) => RespondRecord::Change(change),
         }
     }
 }
@@ -49,9 +90,18 @@ impl From<CaseClosed> for RespondRecord {
     }
 }
 
+impl From<Hold> for RespondRecord {
+    fn from(hold: Hold) -> Self {
+        RespondRecord::Hold(hold)
+    }
+}
+
 impl Record for RespondRecord {
     fn at(&self) -> Micros {
         match self {
+            RespondRecord::Hold(hold) => hold.at,
+            RespondRecord::Withdrawal(withdrawal) => withdrawal.at,
+            RespondRecord::Change(change) => change.at,
             RespondRecord::Decision(decision) => decision.anomaly.at,
             RespondRecord::Closed(case) => case.at,
         }
@@ -62,7 +112,7 @@ impl Record for RespondRecord {
     }
 
     fn order(&self, other: &Self) -> Ordering {
-        self.name().cmp(&other.name())
+        (self.rank(), self.position(), self.name()).cmp(&(other.rank(), other.position(), other.name()))
     }
 }
 
@@ -77,21 +127,41 @@ pub struct Respond {
     ledger: Box<dyn Ledger>,
     report: Box<dyn FnMut(&Issued)>,
     pending: Batch,
+    /// The time of the last that was taken up.
+    last: Micros,
 }
 
 impl Respond {
     /// A sink into `ledger`. `report` hears what became of each batch: what was new, what was recorded before (after
     /// a recovery), and the ids of what is recorded otherwise, which was left as it is.
     pub fn new(ledger: Box<dyn Ledger>, report: Box<dyn FnMut(&Issued)>) -> Self {
-        Respond { ledger, report, pending: Batch::default() }
+        Respond { ledger, report, pending: Batch::default(), last: Micros::ZERO }
     }
 
     /// Takes up what a record asks to be written and done.
     fn take(&mut self, record: RespondRecord, context: &mut Context<'_, Self>) -> Result<(), Error> {
+        self.last = self.last.max(record.at());
+        let Batch { entries, orders, recalls, throws } = &mut self.pending;
         match record {
+            RespondRecord::Hold(Hold { at, org, on, .. }) => throws.push(Throw { at, group: org, on }),
+            RespondRecord::Withdrawal(withdrawal) => {
+                let Withdrawal { at, id, why, .. } = *withdrawal;
+                let why = format!("withdrawn: by what was set since, {}", why.name());
+                recalls.push(Recall { order: id.to_string(), at, why });
+            }
+            RespondRecord::Change(change) => {
+                entries.push(Entry {
+                    id: change.id.to_string(),
+                    at: change.at,
+                    dated: change.at,
+                    group: change.org.clone(),
+                    terms: change_terms(&change),
+                    body: change_entry(&change),
+                });
+            }
             RespondRecord::Decision(mut decision) => {
                 let anomaly = &decision.anomaly;
-                self.pending.entries.push(Entry {
+                entries.push(Entry {
                     id: anomaly.id.to_string(),
                     at: anomaly.at,
                     dated: anomaly.time,
@@ -102,10 +172,10 @@ impl Respond {
                 if decision.response.is_some() {
                     wait(&mut decision, context)?;
                 }
-                self.pending.orders.extend(order(&decision));
+                orders.extend(order(&decision));
             }
             RespondRecord::Closed(case) => {
-                self.pending.entries.push(Entry {
+                entries.push(Entry {
                     id: case.id.to_string(),
                     at: case.at,
                     dated: case.at,
@@ -120,19 +190,13 @@ impl Respond {
 
     /// Hands over what is pending. Nothing that stands at or before `through` is still to come.
     fn issue(&mut self, through: Micros) -> Result<(), Error> {
-        if self.pending.entries.is_empty() && self.pending.orders.is_empty() {
+        if self.pending == Batch::default() {
             return Ok(());
         }
         let issued = self.ledger.issue(&self.pending, through)?;
         self.pending = Batch::default();
         (self.report)(&issued);
         Ok(())
-    }
-
-    /// The time of what is pending last.
-    fn last(&self) -> Micros {
-        let entry = self.pending.entries.last().map(|entry| entry.at);
-        entry.max(self.pending.orders.last().map(|order| order.at)).unwrap_or(Micros::ZERO)
     }
 }
 
@@ -161,6 +225,7 @@ impl Logic for Respond {
     }
 
     fn fire(&mut self, timer: Timer, context: &mut Context<'_, Self>) -> Result<(), Error> {
+        self.last = self.last.max(context.now);
         let row = context.rows.write(RowKey::under(timer.group, &timer.key))?;
         let repeats = due(row, context.now);
         self.pending.orders.extend(repeats.and_then(|(repeats, last)| order_of_repeats(repeats, last)));
@@ -170,14 +235,14 @@ impl Logic for Respond {
     fn step_done(&mut self, frontier: Option<Stamp>) -> Result<(), Error> {
         let through = match frontier {
             Some(stamp) => Micros(Micros::from_stamp(stamp).0.saturating_sub(1)),
-            None => self.last(),
+            None => self.last,
         };
         self.issue(through)
     }
 
     /// What stands in the last millisecond of a snapshot is part of it.
     fn before_snapshot(&mut self, context: &mut Context<'_, Self>) -> Result<Vec<Work>, Error> {
-        let through = context.now.max(self.last());
+        let through = context.now.max(self.last);
         self.issue(through)?;
         Ok(Vec::new())
     }

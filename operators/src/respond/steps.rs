@@ -1,6 +1,6 @@
-//! The steps of a response, as an executor goes through them: end the sessions, write the audit entry, tell everyone.
-//! Owned here: the order of a response and of a message on repeats, their steps and what each has to do. Not owned here:
-//! doing it, and trying again.
+//! The steps of a response, as an executor goes through them: end the sessions, write the audit entry, tell everyone; or
+//! only tell admins of repeats, or that nobody was answered. Owned here: the order of each, its steps and what each has to
+//! do. Not owned here: doing it, and trying again.
 
 use super::audit::{SESSIONS_RESET, response_entry, terms};
 use super::message::{Message, Occasion, Repeats, Telling, message};
@@ -40,11 +40,16 @@ struct Payload {
     occasion: Occasion,
 }
 
-/// The order of a decision that calls for a response; `None` for any other. Its id is the response's.
+/// The order of a decision: of a response, or of messages that there is none. `None` if it calls for neither.
 pub fn order(decision: &Decision) -> Option<Order> {
-    let response = decision.response.clone()?;
-    let steps = [END_SESSIONS, AUDIT].map(str::to_owned).into_iter().chain(messages(&response.recipients)).collect();
-    Some(Payload::of(decision.anomaly.clone(), Occasion::Response(response)).order(decision.anomaly.at, steps))
+    let (occasion, first) = match (decision.response.clone(), decision.escalation.clone()) {
+        (Some(response), _) => (Occasion::Response(response), &[END_SESSIONS, AUDIT][..]),
+        (None, Some(escalation)) => (Occasion::Escalation(escalation), &[][..]),
+        (None, None) => return None,
+    };
+    let first = first.iter().map(|step| (*step).to_owned());
+    let steps = first.chain(messages(occasion.recipients())).collect();
+    Some(Payload::of(decision.anomaly.clone(), occasion).order(decision.anomaly.at, steps))
 }
 
 /// The order of a message on repeats; `last` is the last of them. Its recipients are told and nothing else is done.
@@ -80,6 +85,15 @@ fn messages(recipients: &[Recipient]) -> Vec<String> {
         mail.into_iter().chain(dm)
     });
     steps.collect()
+}
+
+/// Whose sessions an order is to end: the org and the user; none if it ends no sessions.
+///
+/// # Errors
+/// [`Error::Corrupt`] if the payload is not one of ours, or of another version.
+pub fn ends_sessions_of(payload: &[u8]) -> Result<Option<(String, String)>, Error> {
+    let Payload { anomaly, occasion, .. } = parse(payload)?;
+    Ok(matches!(occasion, Occasion::Response(_)).then_some((anomaly.org, anomaly.user)))
 }
 
 /// What a step has to do.
@@ -191,7 +205,7 @@ fn tell(step: &str, anomaly: Anomaly, occasion: Occasion, ended: Option<u64>) ->
     let id = |kind| Id::of(kind, &[occasion.id().as_str().as_bytes(), user.as_bytes()]).to_string();
     let (mail, dm, org) = (id("mail"), id("dm"), anomaly.org.clone());
     let date = match &occasion {
-        Occasion::Response(_) => anomaly.at,
+        Occasion::Response(_) | Occasion::Escalation(_) => anomaly.at,
         Occasion::Repeats(_, repeats) => repeats.at,
     };
     let telling = Telling { recipient, anomaly, occasion, ended };

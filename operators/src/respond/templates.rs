@@ -8,9 +8,18 @@ use crate::model::reason::Reason;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The files of a locale: `name = phrase` lines, then plain text and HTML for the affected user, for admins, and for
-/// what admins are told of repeats.
-pub const FILES: [&str; 7] =
-    ["words.txt", "user.txt", "user.html", "admin.txt", "admin.html", "digest.txt", "digest.html"];
+/// what admins are told of repeats, and of a limit that keeps somebody from being answered.
+pub const FILES: [&str; 9] = [
+    "words.txt",
+    "user.txt",
+    "user.html",
+    "admin.txt",
+    "admin.html",
+    "digest.txt",
+    "digest.html",
+    "escalation.txt",
+    "escalation.html",
+];
 
 /// Most bytes of a file.
 pub const FILE_BYTES_MAX: usize = 1 << 16;
@@ -33,22 +42,23 @@ macro_rules! built_in {
                 include_str!(concat!("templates/", $tag, "/admin.html")),
                 include_str!(concat!("templates/", $tag, "/digest.txt")),
                 include_str!(concat!("templates/", $tag, "/digest.html")),
+                include_str!(concat!("templates/", $tag, "/escalation.txt")),
+                include_str!(concat!("templates/", $tag, "/escalation.html")),
             ],
         )
     };
 }
 
-const BUILT_IN: [(&str, [&str; 7]); 2] = [built_in!("en"), built_in!("de")];
+const BUILT_IN: [(&str, [&str; FILES.len()]); 2] = [built_in!("en"), built_in!("de")];
 
 /// Names that every template may use; the second says whether it stands for a list.
-const NAMES: [(&str, bool); 14] = [
+const NAMES: [(&str, bool); 13] = [
     ("org", false),
     ("name", false),
     ("affected", false),
     ("affected_id", false),
     ("reasons", true),
     ("advice", true),
-    ("verdict", false),
     ("time", false),
     ("session", false),
     ("client", false),
@@ -59,8 +69,9 @@ const NAMES: [(&str, bool); 14] = [
 ];
 
 /// Those of templates of one kind.
-const OF_RESPONSES: &[(&str, bool)] = &[("sessions", false)];
-const OF_DIGESTS: &[(&str, bool)] = &[("count", false), ("since", false)];
+const OF_RESPONSES: &[(&str, bool)] = &[("verdict", false), ("sessions", false)];
+const OF_DIGESTS: &[(&str, bool)] = &[("verdict", false), ("count", false), ("since", false)];
+const OF_ESCALATIONS: &[(&str, bool)] = &[("cause", false), ("next", false)];
 
 /// The templates of all locales.
 #[derive(Clone, Debug)]
@@ -76,6 +87,8 @@ pub struct Language {
     pub admin: Template,
     /// For admins, of repeats.
     pub digest: Template,
+    /// For admins, of a limit that was reached.
+    pub escalation: Template,
 }
 
 /// One message in both forms.
@@ -158,24 +171,22 @@ fn chain(tag: &str) -> impl Iterator<Item = String> {
 /// Reads a locale. Problems are noted by the file in which they are.
 fn read(tag: &str, given: &Folder, problems: &mut Vec<String>) -> Option<Language> {
     let found = FILES.map(|file| find(tag, file, given));
-    let [words, user_text, user_html, admin_text, admin_html, digest_text, digest_html] = found;
-    let mut lacking = |file: &str| problems.push(format!("{tag}/{file}: is missing, and no wider locale has it"));
-    for (file, found) in
-        FILES.iter().zip([&words, &user_text, &user_html, &admin_text, &admin_html, &digest_text, &digest_html])
-    {
+    for (file, found) in FILES.iter().zip(&found) {
         if found.is_none() {
-            lacking(file);
+            problems.push(format!("{tag}/{file}: is missing, and no wider locale has it"));
         }
     }
+    let [words, user, user_html, admin, admin_html, digest, digest_html, escalation, escalation_html] = found;
     let words = read_words(&words?, problems);
     let mut template = |text: Option<File<'_>>, html: Option<File<'_>>, own| {
         let (subject, text) = read_text(&text?, own, problems);
         Some(Template { subject, text, html: read_html(&html?, own, problems) })
     };
-    let user = template(user_text, user_html, OF_RESPONSES);
-    let admin = template(admin_text, admin_html, OF_RESPONSES);
-    let digest = template(digest_text, digest_html, OF_DIGESTS);
-    Some(Language { words, user: user?, admin: admin?, digest: digest? })
+    let user = template(user, user_html, OF_RESPONSES);
+    let admin = template(admin, admin_html, OF_RESPONSES);
+    let digest = template(digest, digest_html, OF_DIGESTS);
+    let escalation = template(escalation, escalation_html, OF_ESCALATIONS);
+    Some(Language { words, user: user?, admin: admin?, digest: digest?, escalation: escalation? })
 }
 
 /// A file, and how problems name it.
@@ -202,7 +213,14 @@ fn phrases() -> BTreeMap<String, &'static [&'static str]> {
     let advice = Reason::WITH_TOGGLE.iter().map(|reason| format!("advice.{reason}"));
     let verdicts = [Verdict::First, Verdict::Repeat, Verdict::Persisting].map(|v| format!("verdict.{}", v.name()));
     let others = ["unknown", "sessions.all", "told.both", "told.primary_owner", "told.security_admin"];
-    let plain = reasons.chain(advice).chain(verdicts).chain(others.map(str::to_owned)).map(|name| (name, &[][..]));
+    let limits =
+        ["cause", "next"].iter().flat_map(|kind| ["person", "org", "latched"].map(|of| format!("{kind}.{of}")));
+    let plain = reasons
+        .chain(advice)
+        .chain(verdicts)
+        .chain(limits)
+        .chain(others.map(str::to_owned))
+        .map(|name| (name, &[][..]));
     plain.chain([("time".to_owned(), TIME), ("sessions.counted".to_owned(), &["count"][..])]).collect()
 }
 

@@ -3,15 +3,17 @@
 use super::audit::{anomaly_entry, case_closed_entry, response_entry};
 use super::message::{self, Message, Occasion, Repeats, Telling, utc};
 use super::sink::{Respond, RespondRecord};
-use super::steps::{Performance, order, order_of_repeats, perform};
+use super::steps::{Performance, ends_sessions_of, order, order_of_repeats, perform};
 use super::templates::Templates;
 use super::words::clean;
-use crate::decide::decide;
 use crate::decide::rows::{OrgRow, UserRow};
 use crate::decide::tests::{anomaly, at, drive};
+use crate::decide::{DecideOut, decide};
 use crate::limits::MESSAGE_VALUE_CHARS_MAX;
 use crate::model::anomaly::{Anomaly, CaseClosed, Evidence};
-use crate::model::decision::{Decision, Recipient, Response, Verdict};
+use crate::model::change::{Change, Step, What};
+use crate::model::control::{AllowList, Hold};
+use crate::model::decision::{Decision, Escalation, Outcome, Recipient, Response, Verdict, Withdrawal};
 use crate::model::event::KeyKind;
 use crate::model::id::Id;
 use crate::model::reason::Reason;
@@ -267,7 +269,13 @@ fn nothing_from_an_event_bends_a_message() {
             ..Evidence::default()
         }];
         let response = response(&[Reason::Tor]);
-        let occasions = [Occasion::Response(response.clone()), Occasion::Repeats(response.clone(), repeats())];
+        let escalation =
+            Escalation { id: id("s1"), cause: Outcome::RateLimited, latched: true, recipients: Vec::new() };
+        let occasions = [
+            Occasion::Response(response.clone()),
+            Occasion::Repeats(response.clone(), repeats()),
+            Occasion::Escalation(escalation),
+        ];
         for (affected, occasion) in
             occasions.iter().flat_map(|occasion| [true, false].map(|affected| (affected, occasion.clone())))
         {
@@ -577,4 +585,86 @@ fn the_sink_issues_in_one_order_whatever_came_first() {
         assert_eq!(flat(&calls), first, "seed {seed}");
     }
     assert!(calls_seen.len() > 1, "the frontier moved in different ways");
+}
+
+#[test]
+fn what_was_set_is_handed_over_before_what_happened() {
+    let hold = |second, position, on| RespondRecord::from(Hold { at: at(second), position, org: None, on });
+    let decision = responded(anomaly(10, &[Reason::Tor]));
+    let (order, entry) = (decision.response.as_ref().unwrap().id.clone(), decision.anomaly.id.clone());
+    let withdrawal = |second| Withdrawal {
+        at: at(second),
+        org: "E1".into(),
+        user: "U1".into(),
+        id: order.clone(),
+        why: Outcome::ExcludedUser,
+    };
+    let (from, to) = (AllowList::default(), AllowList { trusted_asn: [64_500].into(), ..AllowList::default() });
+    let what = What::AllowList(Step { from, to });
+    let change = Change { id: id("c1"), at: at(10), org: "E1".into(), what };
+    let records = [
+        decision.into(),
+        hold(10, 2, true),
+        hold(10, 3, false),
+        DecideOut::Withdrawal(Box::new(withdrawal(20))).into(),
+        DecideOut::Change(Box::new(change)).into(),
+        hold(30, 1, true),
+    ];
+    for seed in 0..6 {
+        let calls = issued(&records, seed);
+        let batches = || calls.iter().map(|(batch, _)| batch);
+        let entries: Vec<&str> = batches().flat_map(|batch| &batch.entries).map(|entry| &*entry.id).collect();
+        assert_eq!(entries, ["c1", entry.as_str()], "seed {seed}");
+        let throws: Vec<_> = batches().flat_map(|batch| &batch.throws).map(|it| (it.at, it.on)).collect();
+        assert_eq!(throws, [(at(10), true), (at(10), false), (at(30), true)], "seed {seed}");
+        let recalls: Vec<&Recall> = batches().flat_map(|batch| &batch.recalls).collect();
+        assert_eq!(recalls.len(), 1);
+        assert_eq!((&*recalls[0].order, recalls[0].at), (order.as_str(), at(20)), "seed {seed}");
+        assert!(recalls[0].why.contains("withdrawn") && recalls[0].why.contains("excluded_user"));
+    }
+}
+
+/// What admins of a language are told of a limit.
+fn escalated(cause: Outcome, latched: bool, locale: &str) -> (Order, Message) {
+    let mut anomaly = anomaly(10, &[Reason::Tor]);
+    anomaly.actor.name = "Eve <b>\r\nBcc: x@y.example".into();
+    let escalation = Escalation { id: id("s1"), cause, latched, recipients: vec![recipient("U9", locale, false)] };
+    let told = said(&escalation.recipients[0], &anomaly, Occasion::Escalation(escalation.clone()), None);
+    let by_reason = [(Reason::Tor, cause)].into();
+    let decision = Decision { anomaly, by_reason, response: None, latches: latched, escalation: Some(escalation) };
+    (order(&decision).unwrap(), told)
+}
+
+#[test]
+fn that_a_limit_is_reached_is_told_and_nothing_else_is_done() {
+    let mut texts = std::collections::BTreeSet::new();
+    for locale in ["en-GB", "de-AT", "fi"] {
+        for (cause, latched) in
+            [(Outcome::LoopProtected, false), (Outcome::RateLimited, false), (Outcome::RateLimited, true)]
+        {
+            let (order, told) = escalated(cause, latched, locale);
+            assert_eq!((&*order.id, &order.steps[..]), ("s1", &["mail:U9".to_owned(), "dm:U9".to_owned()][..]));
+            assert_eq!(ends_sessions_of(&order.payload).unwrap(), None);
+            let templates = Templates::built_in();
+            for step in ["mail:U9", "dm:U9"] {
+                match perform(step, &order.payload, &[]).unwrap() {
+                    Performance::Mail(mail) => assert_eq!(mail.message(&templates), told),
+                    Performance::Dm(dm) => {
+                        let text = dm.text(&templates);
+                        assert!(text.contains("U1") && !text.contains("<b>"), "{text}");
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            for step in ["end_sessions", "audit", "mail:U1"] {
+                assert!(perform(step, &order.payload, &[]).is_err(), "{step}");
+            }
+            assert!(!told.subject.contains(['\r', '\n']) && !told.text.contains("{{") && !told.html.contains("<b>"));
+            assert!(told.text.contains("Tor") && told.text.contains("203.0.113.7") && told.text.contains("U1"));
+            texts.insert(told.text);
+        }
+    }
+    assert_eq!(texts.len(), 6, "three causes in two languages");
+    let ended = order(&responded(anomaly(10, &[Reason::Tor]))).unwrap();
+    assert_eq!(ends_sessions_of(&ended.payload).unwrap(), Some(("E1".to_owned(), "U1".to_owned())));
 }

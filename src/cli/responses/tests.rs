@@ -19,7 +19,7 @@ fn filled(dir: &Path) -> Store {
         steps: vec!["end_sessions".to_owned(), "mail:U\u{202e}1".to_owned()],
     };
     let orders = vec![order("a", "E1"), order("b", "E1"), order("c", "E\n2")];
-    store.issue(&Batch { entries: Vec::new(), orders }, Micros::from_secs(1_767_225_600)).unwrap();
+    store.issue(&Batch { orders, ..Batch::default() }, Micros::from_secs(1_767_225_600)).unwrap();
     let ask = Ask { lanes: &["end_sessions"], now_ms: 1_000, lease_ms: 10, limit: 10, per_group: 10 };
     for claim in store.claim(&ask).unwrap() {
         if claim.order.id == "c" {

@@ -27,7 +27,7 @@ pub(super) fn find(open: Open<'_>) -> Check {
     let mut ledger = open();
     let entries = filed(ok(ledger.issued_through())?.0);
     let last = entries.last().map_or(Micros::ZERO, |entry| entry.at);
-    ok(ledger.issue(&Batch { entries: entries.clone(), orders: Vec::new() }, last))?;
+    ok(ledger.issue(&Batch { entries: entries.clone(), ..Batch::default() }, last))?;
     let all = ok(ledger.entries_before(None, entries.len()))?;
     let through = all.first().map_or(0, |(seq, _)| *seq);
     let of = |kind, values| AnyOf { kind, values };
@@ -86,7 +86,7 @@ fn later_ones_move_nothing(ledger: &mut dyn Ledger, all: &[(u64, Entry)], throug
     let mut later = filed(last.0);
     later.iter_mut().for_each(|entry| entry.id.push_str(" later"));
     let end = later.last().map_or(Micros::ZERO, |entry| entry.at);
-    ok(ledger.issue(&Batch { entries: later, orders: Vec::new() }, end))?;
+    ok(ledger.issue(&Batch { entries: later, ..Batch::default() }, end))?;
     let terms = [AnyOf { kind: 1, values: &["v0", "v1"] }];
     let query = Query { group: "f1", from: Micros::ZERO, to: end, terms: &terms, through, after: None, limit: 100 };
     hold_against(ledger, all, &query)?;

@@ -7,6 +7,7 @@
 //! counts.
 
 mod exits;
+mod outcome;
 mod problem;
 mod reader;
 mod values;
@@ -15,6 +16,7 @@ mod values;
 mod tests;
 
 pub use exits::{exits_record, may_replace, parse_exits};
+pub use outcome::{outcome_line, parse_outcome};
 pub use problem::{ControlProblem, PROBLEMS_MAX};
 
 use super::address::parse_ip;

@@ -10,7 +10,7 @@
 
 use super::*;
 use crate::decide::rows::{OrgRow, UserRow};
-use crate::decide::{DryRun, decide};
+use crate::decide::{Stance, decide};
 use crate::detect::few;
 use crate::detect::ip_address::Network;
 use crate::detect::signal::{Bar, BarSource, Change, Excess, Signal};
@@ -248,9 +248,9 @@ fn decisions(world: &World, blind: bool) -> BTreeMap<(String, Reason), Outcome> 
         if blind {
             anomaly.marks.iter_mut().for_each(|mark| mark.known = false);
         }
-        let decision = decide(anomaly, &org, &user, &DryRun::default());
+        let decision = decide(anomaly, &org, &user, &Stance::default());
         if decision.response.is_some() {
-            user.answers.note(decision.anomaly.at);
+            user.answers.note(decision.anomaly.at, None);
             org.radius.note(&decision.anomaly.user, decision.anomaly.at);
         }
         let id = decision.anomaly.id.as_str().to_owned();

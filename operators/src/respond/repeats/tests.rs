@@ -28,7 +28,7 @@ fn responded(minute: u64, reason: Reason) -> Decision {
         verdict: Verdict::First,
         recipients: vec![person("A0", false), person("U1", true)],
     };
-    Decision { by_reason: Default::default(), anomaly, response: Some(response) }
+    Decision { by_reason: Default::default(), anomaly, response: Some(response), latches: false, escalation: None }
 }
 
 /// At which minutes admins are told of how many responses, given the minutes of the responses. The affected user is told
