@@ -19,8 +19,7 @@ use engine::clock::Clock;
 use engine::error::Error;
 use engine::ledger::{Ledger, State};
 use hand::{Hand, Rules};
-use operators::respond::steps::{END_SESSIONS, LANES};
-use std::path::Path;
+use operators::respond::steps::{DM, END_SESSIONS, LANES, MAIL};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -104,6 +103,7 @@ impl Executor {
         let ledger = place.open_as(generation)?;
         let audit = AuditLog::open(job.data_dir.join(AUDIT), &ledger)?;
         let terminator = Arc::new(Terminator::open(&job.sessions, watch.responses.clone())?);
+        let messenger = Arc::new(Messenger::open(job, watch.responses.clone())?);
         let rules = Rules::of(job);
         let hand = |lanes: Vec<&'static str>, claims, per_group| {
             Ok::<_, Error>(Hand {
@@ -112,7 +112,7 @@ impl Executor {
                 claims,
                 per_group,
                 terminator: terminator.clone(),
-                messenger: messenger(&job.data_dir, &watch.responses)?,
+                messenger: messenger.clone(),
                 rules,
                 responses: watch.responses.clone(),
                 clock: Clock::system(),
@@ -173,11 +173,12 @@ impl Executor {
 
 /// Whether the steps of a lane are done within this process and its data directory, in no time.
 fn is_done_here(job: &config::Job, lane: &str) -> bool {
-    lane != END_SESSIONS || job.sessions == config::Sessions::Local
-}
-
-fn messenger(data_dir: &Path, responses: &Arc<Responses>) -> Result<Messenger, Error> {
-    Messenger::open(data_dir, responses.clone())
+    match lane {
+        END_SESSIONS => job.sessions == config::Sessions::Local,
+        MAIL => job.mail.is_none(),
+        DM => job.chat.is_none(),
+        _ => true,
+    }
 }
 
 /// Takes down how the orders stand; `now` is in microseconds.

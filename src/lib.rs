@@ -18,3 +18,4 @@ pub mod serve;
 pub mod store;
 pub mod supervise;
 pub mod telemetry;
+pub mod templates;

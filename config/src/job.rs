@@ -1,6 +1,7 @@
 //! The checked job: what the program builds from. Owned here: the top of the file, `[job]`, `[http]`, `[decide]`, and the
 //! way from layers to a job.
 
+use crate::chat::{self, Chat};
 use crate::cluster::{self, Cluster};
 use crate::destinations;
 use crate::detect::{self, Detect};
@@ -8,6 +9,8 @@ use crate::flags::Flags;
 use crate::layers::Layers;
 use crate::ledger::{self, LedgerServer};
 use crate::lists::{self, ThreatLists};
+use crate::mail::{self, Mail};
+use crate::messages::{self, Messages};
 use crate::networks;
 use crate::problem::{Problem, Problems};
 use crate::read::{self, Refusal, Section};
@@ -67,6 +70,12 @@ pub struct Job {
     pub respond: Respond,
     /// Who ends sessions.
     pub sessions: Sessions,
+    /// The server that sends mail; without one, mail lies in the outbox.
+    pub mail: Option<Mail>,
+    /// Where direct messages go; without it, they lie in the outbox.
+    pub chat: Option<Chat>,
+    /// What people are told.
+    pub messages: Messages,
     /// The processes of the job, and how long they wait for each other.
     pub cluster: Cluster,
 }
@@ -152,7 +161,11 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     let ledger = root.section("ledger", ledger::read);
     let respond = root.section("respond", respond::read);
     let hosts = root.section("destinations", destinations::read);
-    let sessions = root.section("sessions", |section| sessions::read(section, &hosts.unwrap_or_default()));
+    let hosts = hosts.unwrap_or_default();
+    let sessions = root.section("sessions", |section| sessions::read(section, &hosts));
+    let mail = root.section("mail", |section| mail::read(section, &hosts));
+    let chat = root.section("chat", |section| chat::read(section, &hosts));
+    let messages = root.section("messages", messages::read);
     let running = running?;
     Some(Job {
         data_dir: running.data_dir,
@@ -176,6 +189,9 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         ledger: ledger?,
         respond: respond?,
         sessions: sessions?,
+        mail: mail?,
+        chat: chat?,
+        messages: messages?,
         cluster: cluster?,
     })
 }

@@ -6,6 +6,7 @@
 //! where each value came from; the rules read that tree and collect every [`Problem`] at once; only a tree without
 //! problems becomes a [`Job`].
 
+mod chat;
 mod cluster;
 mod destinations;
 mod detect;
@@ -14,6 +15,8 @@ mod job;
 mod layers;
 mod ledger;
 mod lists;
+mod mail;
+mod messages;
 mod networks;
 mod problem;
 mod read;
@@ -24,6 +27,7 @@ mod source;
 mod units;
 mod value;
 
+pub use chat::Chat;
 pub use cluster::{Cluster, Own};
 pub use detect::{Detect, Volume};
 pub use flags::Flags;
@@ -31,6 +35,8 @@ pub use job::{ImportedAnomalies, Job};
 pub use layers::{JobFile, Layers};
 pub use ledger::LedgerServer;
 pub use lists::ThreatLists;
+pub use mail::Mail;
+pub use messages::Messages;
 pub use problem::{Problem, Problems};
 pub use respond::Respond;
 pub use secret::{KeyOrigin, Secret};

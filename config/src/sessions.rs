@@ -101,7 +101,8 @@ fn slack(sessions: &mut Section<'_>, hosts: &PrivateHosts) -> Option<SlackSessio
     Some(SlackSessions { to: to?, token: token? })
 }
 
-fn slack_api() -> Destination {
+/// Where Slack's Web API lies.
+pub(crate) fn slack_api() -> Destination {
     Destination::parse(SLACK_API, &PrivateHosts::default()).expect("a URL of https that names its host")
 }
 

@@ -3,7 +3,9 @@
 
 pub mod file;
 pub mod http;
+pub mod mail;
 pub mod outbox;
 pub mod reach;
 pub mod sign;
+pub mod smtp;
 pub mod store;

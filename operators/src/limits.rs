@@ -39,6 +39,10 @@ pub const TOLD_OF_ORG: Span = RADIUS_WINDOW;
 /// Hours for which a person counts as active.
 pub const ACTIVE_HOURS: u32 = 24;
 
+/// How long after they were told of a person's responses admins are not told again: after the first message, the second,
+/// and each further one. An hourly script comes to four messages a day, a burst to one more than its first.
+pub const REPEAT_WAITS: [Span; 3] = [Span::from_hours(1), Span::from_hours(4), Span::from_hours(16)];
+
 /// From this age on a person counts as active, so that made-up ones do not widen the blast radius.
 pub const ACTIVE_AGE: Span = Span::from_hours(24);
 

@@ -1,6 +1,7 @@
 //! `aerie check`: every problem of a job file at once, or what the job would do.
 
 use super::{Failure, print, run};
+use crate::templates;
 use config::{Flags, ImportedAnomalies, Job, Sessions, Source, SourceKind};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// Report every problem of a job file at once, or what it would do
 ///
 /// Reads a job file with the defaults and the environment (AERIE__…) around it, reports every problem at once with its
-/// place, its value, its rule and a hint, and otherwise says what the job would do. Opens nothing that the file names.
+/// place, its value, its rule and a hint, and otherwise says what the job would do. Opens nothing that the file names but
+/// its folder of templates, which is checked as well.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  aerie check --config config/jobs/files.toml\n\n\
                         Exit codes: 0 the file is fine; 2 it has problems.")]
@@ -20,6 +22,7 @@ pub(super) struct Args {
 
 pub(super) fn execute(args: &Args) -> Result<(), Failure> {
     let job = run::load(Some(&args.config), Flags::default())?;
+    templates::read(job.messages.templates.as_deref())?;
     print(&describe(&args.config, &job))
 }
 
@@ -75,9 +78,25 @@ fn write(to: &mut String, job: &Job) -> std::fmt::Result {
         Sessions::Slack(slack) => writeln!(to, "  end      sessions by Slack's Web API at {}", slack.to.host())?,
         Sessions::Caep(caep) => writeln!(to, "  end      sessions by CAEP tokens to {}", caep.to.host())?,
     }
+    write_messages(to, job)?;
     match job.shadow {
         true => writeln!(to, "  decide everything and do nothing (shadow)"),
         false => writeln!(to, "  respond, and wait up to {:?} for open responses at the end", job.drain_timeout),
+    }
+}
+
+fn write_messages(to: &mut String, job: &Job) -> std::fmt::Result {
+    match &job.mail {
+        Some(mail) => writeln!(to, "  mail     by {}:{} as {}", mail.host, mail.port, mail.from)?,
+        None => writeln!(to, "  mail     nobody: mail lies in the outbox")?,
+    }
+    match &job.chat {
+        Some(chat) => writeln!(to, "  message  people by {}", chat.to.host())?,
+        None => writeln!(to, "  message  nobody: direct messages lie in the outbox")?,
+    }
+    match &job.messages.templates {
+        Some(folder) => writeln!(to, "  write    by the templates of {}", folder.display()),
+        None => Ok(()),
     }
 }
 

@@ -14,13 +14,14 @@ use engine::time::Micros;
 use operators::evaluate::Report;
 use operators::model::decision::Outcome;
 use operators::respond::message::utc;
-use operators::respond::words::LANGUAGES;
+use operators::respond::templates::Templates;
 use read::{Decision, Entry, Evidence};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Result, Write};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::LazyLock;
 
 /// How many of each kind are shown; the files have all.
 const ANOMALIES_SHOWN: usize = 5;
@@ -250,8 +251,9 @@ fn who(entry: &Entry) -> String {
 
 /// The words that messages to people have for a code, else the code.
 fn phrase(kind: &str, code: &str) -> String {
-    let words = LANGUAGES.first().and_then(|language| language.phrase(&format!("{kind}.{code}")));
-    words.map_or_else(|| plain(code), str::to_owned)
+    static WORDS: LazyLock<Templates> = LazyLock::new(Templates::built_in);
+    let words = WORDS.of("en").phrase(&format!("{kind}.{code}"));
+    words.map_or_else(|| plain(code), |words| words.text(&[]))
 }
 
 /// What was measured, and what it was held against.

@@ -13,7 +13,7 @@ use engine::clock::Clock;
 use engine::error::Error;
 use engine::fault::point;
 use engine::ledger::{Ask, Claim, Entry, Ledger, Recorded, Scope, StepOutcome, lane};
-use operators::respond::steps::{AUDIT, END_SESSIONS, Performance, perform};
+use operators::respond::steps::{AUDIT, END_SESSIONS, LANES, Performance, perform};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl Rules {
         let follows = job.sources.iter().any(|source| match &source.kind {
             SourceKind::File(file) => file.follow,
         });
-        let earnest = follows || !super::is_done_here(job, END_SESSIONS);
+        let earnest = follows || LANES.iter().any(|lane| !super::is_done_here(job, lane));
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let limits = Limits {
             age_ms: millis(job.respond.max_response_age),
@@ -101,7 +101,7 @@ pub(super) struct Hand {
     /// Of these, and of those of others, at most so many of one group.
     pub(super) per_group: usize,
     pub(super) terminator: Arc<Terminator>,
-    pub(super) messenger: Messenger,
+    pub(super) messenger: Arc<Messenger>,
     pub(super) rules: Rules,
     pub(super) responses: Arc<Responses>,
     pub(super) clock: Clock,
@@ -156,7 +156,10 @@ impl Hand {
             }
             Performance::Entry(entry) => Ok((Answer::Done { detail: None }, vec![entry])),
             Performance::Mail(mail) => Ok((self.messenger.mail(&mail)?, Vec::new())),
-            Performance::Dm(dm) => Ok((self.messenger.dm(&dm)?, Vec::new())),
+            Performance::Dm(dm) => {
+                let times = Times::of(claim, self.now_ms());
+                Ok((self.messenger.dm(&dm, times)?, Vec::new()))
+            }
         });
         let (answer, entries) = performed.unwrap_or_else(|error| {
             let text = error.to_string();

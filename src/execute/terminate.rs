@@ -2,8 +2,8 @@
 //! module each), what a call is about (`operators::respond`), and when it is made again (the ledger).
 
 mod caep;
-mod reply;
-mod slack;
+pub(super) mod reply;
+pub(super) mod slack;
 mod webhook;
 
 use super::answer::Answer;
@@ -30,11 +30,11 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Times {
     /// Now.
-    now_ms: u64,
+    pub(super) now_ms: u64,
     /// When it was made first: the same for every attempt, until an admin has it made anew.
     first_ms: u64,
     /// When it was made first of those times that it may have been heeded.
-    doubtful_since_ms: Option<u64>,
+    pub(super) doubtful_since_ms: Option<u64>,
 }
 
 impl Times {
@@ -95,25 +95,30 @@ impl Terminator {
 }
 
 /// A receiver that is asked by HTTP.
-struct Line {
+pub(super) struct Line {
     poster: Poster,
     runtime: Runtime,
 }
 
 impl Line {
     fn open(to: &Destination) -> Result<Self, Error> {
+        Line::within(to, TIMEOUT)
+    }
+
+    /// One whose calls take no longer than that.
+    pub(super) fn within(to: &Destination, timeout: Duration) -> Result<Self, Error> {
         let headers = HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static(NAME))]);
         // One thread moves the bytes of all who wait for an answer.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_io().enable_time().build();
         let runtime = runtime.map_err(|error| Error::Unavailable(format!("nobody can be asked anything: {error}")))?;
-        Ok(Line { poster: Poster::new(to, headers, TIMEOUT)?, runtime })
+        Ok(Line { poster: Poster::new(to, headers, timeout)?, runtime })
     }
 
-    fn host(&self) -> &str {
+    pub(super) fn host(&self) -> &str {
         self.poster.host()
     }
 
-    fn post(&self, headers: HeaderMap, body: String) -> Result<Reply, Failure> {
+    pub(super) fn post(&self, headers: HeaderMap, body: String) -> Result<Reply, Failure> {
         self.runtime.block_on(self.poster.post(headers, body))
     }
 }

@@ -5,6 +5,7 @@
 
 mod agents;
 mod bucket;
+mod chat_server;
 mod cli;
 mod clock_steps;
 mod cluster;
@@ -21,7 +22,10 @@ mod inputs;
 mod inspect;
 mod lists;
 mod live_faults;
+#[path = "../../connectors/tests/smtp/server.rs"]
+mod mail_server;
 mod memory;
+mod messages;
 mod networks;
 mod oracle;
 mod outputs;

@@ -187,6 +187,17 @@ impl Config {
         self
     }
 
+    /// Without a variable that was set.
+    pub fn without(mut self, name: &str) -> Self {
+        self.environment.retain(|(set, _)| set != name);
+        self
+    }
+
+    /// The job file, once it was started.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Writes the file and starts the job.
     pub fn start(&self) -> Running {
         let paths = |paths: &[PathBuf]| {

@@ -91,6 +91,16 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     })
 }
 
+/// SHA-256, in hex, of texts with their lengths before them.
+pub(crate) fn digest(parts: &[&str]) -> String {
+    let mut all = Vec::new();
+    for part in parts {
+        all.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        all.extend_from_slice(part.as_bytes());
+    }
+    sha256(&all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,5 +13,5 @@ pub use ordered::{Length, OrderedFile};
 pub use partition::FilePartition;
 pub use reader::{HEAD_BYTES, LINE_BYTES_MAX, Line, LineBatch, LineReader, Mode, Read};
 
-pub(crate) use identity::sha256;
+pub(crate) use identity::{digest, sha256};
 pub(crate) use ordered::sync_folder_of;

@@ -2,10 +2,15 @@
 
 use super::*;
 use crate::decide::record::{Address, Body};
+use crate::decide::tests::{anomaly, drive};
+use crate::decide::{Decide, DecideOut};
 use crate::limits::RECIPIENTS_MAX;
+use crate::model::anomaly::Anomaly;
 use crate::model::control::{Channels, DirectoryRow, Ended, ResponseSetting, Settings};
 use crate::model::decision::Recipient;
 use crate::model::reason::Reason;
+use crate::respond::steps::{Performance, order, perform};
+use crate::respond::templates::Templates;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -325,6 +330,80 @@ fn no_more_admins_than_the_limit_are_told_and_owners_come_first() {
         .collect();
     assert_eq!(told.len(), RECIPIENTS_MAX);
     assert!(told.contains("Z") && told.contains("U0000") && !told.contains("U0204"));
+}
+
+/// From the directory and the settings to the steps of a response and the words in it: each of the four ways to wear the
+/// hats with each of the sixteen ways to set the channels, for who is affected and for who is not.
+#[test]
+fn every_overlap_of_hats_and_channels_tells_people_and_not_hats() {
+    let of = |bits: u64| {
+        let on = |bit: u64| bits & 1 << bit != 0;
+        (on(0), on(1), Channels { email: on(2), dm: on(3) }, Channels { email: on(4), dm: on(5) })
+    };
+    let (mut records, mut position) = (Vec::new(), 0);
+    let mut add = |org: &str, key: &str, value| {
+        position += 1;
+        records.push(record(0, position, org, key, value));
+    };
+    for bits in 0..64 {
+        let (owner, admin, primary_owner, security_admins) = of(bits);
+        let org = format!("E{bits}");
+        let settings = Settings { primary_owner, security_admins, ..Settings::default() };
+        add(&org, "aer", ControlValue::Settings(Some(settings)));
+        for (user, hats) in [("U1", true), ("U2", true), ("U3", false)] {
+            let row = DirectoryRow {
+                name: user.into(),
+                email: format!("{user}@example.org"),
+                is_primary_owner: hats && owner,
+                roles: if hats && admin { [admins::SECURITY_ADMIN.to_owned()].into() } else { BTreeSet::new() },
+                ..DirectoryRow::default()
+            };
+            add(&org, user, ControlValue::User(Some(row)));
+        }
+    }
+    let (_, mut records) = run(&records, 1, 0);
+    for bits in 0..64 {
+        records.push(Anomaly { org: format!("E{bits}"), ..anomaly(100, &[Reason::Tor]) }.into());
+    }
+    let decided = drive(|| Decide::new(false, false), records, 1).0.into_iter().filter_map(|out| match out {
+        DecideOut::Decision(decision) => Some(*decision),
+        _ => None,
+    });
+    let decided: Vec<_> = decided.collect();
+    assert_eq!(decided.len(), 64);
+    for decision in decided {
+        let bits = decision.anomaly.org[1..].parse().unwrap();
+        let (owner, admin, by_owner, by_admin) = of(bits);
+        let mail = owner && by_owner.email || admin && by_admin.email;
+        let dm = owner && by_owner.dm || admin && by_admin.dm;
+        let expected = [
+            ("end_sessions", true),
+            ("audit", true),
+            ("mail:U1", true),
+            ("dm:U1", dm),
+            ("mail:U2", mail),
+            ("dm:U2", dm),
+        ];
+        let expected: Vec<&str> = expected.iter().filter(|(_, told)| *told).map(|(step, _)| *step).collect();
+        let order = order(&decision).unwrap();
+        assert_eq!(order.steps, expected, "{bits:06b}");
+        let told = (owner && (by_owner.email || by_owner.dm), admin && (by_admin.email || by_admin.dm));
+        let hats = match told {
+            (true, true) => "as Primary Owner and Security Admin.",
+            (true, false) => "as Primary Owner.",
+            _ => "as Security Admin.",
+        };
+        for step in &order.steps[2..] {
+            let text = match perform(step, &order.payload, &[]).unwrap() {
+                Performance::Mail(mail) => mail.message(&Templates::built_in()).text,
+                Performance::Dm(dm) => dm.text(&Templates::built_in()),
+                other => panic!("{other:?}"),
+            };
+            let affected = step.ends_with("U1");
+            assert_eq!(text.contains("all your sessions were ended"), affected, "{bits:06b} {step}");
+            assert_eq!(text.contains(hats), !affected, "{bits:06b} {step}");
+        }
+    }
 }
 
 #[test]

@@ -4,11 +4,12 @@
 
 pub mod audit;
 pub mod changed;
-pub mod escalation;
 pub mod evidence;
 pub mod message;
+pub mod repeats;
 pub mod sink;
 pub mod steps;
+pub mod templates;
 #[cfg(test)]
 mod tests;
 pub mod words;

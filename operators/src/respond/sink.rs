@@ -1,20 +1,23 @@
-//! The end of the dataflow: audit entries, orders and words on orders are handed to the ledger, in one order, as the frontier passes
-//! them. Owned here: what is handed over when. Not owned here: that it happens once (the ledger).
+//! The end of the dataflow: audit entries, orders and words on orders are handed to the ledger, in one order, as the
+//! frontier passes them. Owned here: what is handed over when. Not owned here: that it happens once (the ledger), and
+//! which messages wait (`repeats`).
 
 use super::audit::{ANOMALY, CASE_CLOSED, anomaly_entry, case_closed_entry, terms};
 use super::changed::{change_entry, change_terms};
-use super::steps::order;
+use super::repeats::{Told, due, gather};
+use super::steps::{order, order_of_repeats};
 use crate::decide::DecideOut;
 use crate::model::anomaly::CaseClosed;
 use crate::model::change::Change;
 use crate::model::control::Hold;
 use crate::model::decision::{Decision, Withdrawal};
+use crate::model::event::{KeyKind, key_of};
 use engine::error::Error;
 use engine::keyed::{Context, Logic, Record};
 use engine::ledger::{Batch, Entry, Issued, Ledger, Recall, Throw};
 use engine::state::table::Work;
-use engine::state::{Row, RowKey};
-use engine::time::{Micros, Span, Stamp};
+use engine::state::{RowKey, Timer};
+use engine::time::{Micros, Stamp};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
@@ -105,7 +108,7 @@ impl Record for RespondRecord {
     }
 
     fn key(&self) -> RowKey<'_> {
-        RowKey::of(b"respond")
+        RowKey::of(SINK)
     }
 
     fn order(&self, other: &Self) -> Ordering {
@@ -113,19 +116,11 @@ impl Record for RespondRecord {
     }
 }
 
-/// The sink remembers nothing: this row is never written.
-#[derive(Serialize, Deserialize)]
-pub struct Nothing;
+/// Its key group is where all records and rows of the sink lie.
+const SINK: &[u8] = b"respond";
 
-impl Row for Nothing {
-    const TYPE: u16 = 31;
-    const VERSION: u16 = 1;
-    const TTL: Option<Span> = None;
-
-    fn weight(&self) -> usize {
-        0
-    }
-}
+/// The one timer of a row: a message on repeats is due.
+const REPEATS: u8 = 1;
 
 /// The logic of the sink.
 pub struct Respond {
@@ -144,7 +139,7 @@ impl Respond {
     }
 
     /// Takes up what a record asks to be written and done.
-    fn take(&mut self, record: RespondRecord) {
+    fn take(&mut self, record: RespondRecord, context: &mut Context<'_, Self>) -> Result<(), Error> {
         self.last = self.last.max(record.at());
         let Batch { entries, orders, recalls, throws } = &mut self.pending;
         match record {
@@ -164,7 +159,7 @@ impl Respond {
                     body: change_entry(&change),
                 });
             }
-            RespondRecord::Decision(decision) => {
+            RespondRecord::Decision(mut decision) => {
                 let anomaly = &decision.anomaly;
                 entries.push(Entry {
                     id: anomaly.id.to_string(),
@@ -174,6 +169,9 @@ impl Respond {
                     terms: terms(ANOMALY, &anomaly.actor.id),
                     body: anomaly_entry(anomaly),
                 });
+                if decision.response.is_some() {
+                    wait(&mut decision, context)?;
+                }
                 orders.extend(order(&decision));
             }
             RespondRecord::Closed(case) => {
@@ -187,6 +185,7 @@ impl Respond {
                 });
             }
         }
+        Ok(())
     }
 
     /// Hands over what is pending. Nothing that stands at or before `through` is still to come.
@@ -201,9 +200,19 @@ impl Respond {
     }
 }
 
+/// Takes from a response who is told of it later, and sees to it that they are.
+fn wait(decision: &mut Decision, context: &mut Context<'_, Respond>) -> Result<(), Error> {
+    let (group, key) = (RowKey::of(SINK).group, key_of(KeyKind::User, &decision.anomaly.org, &decision.anomaly.user));
+    let row = context.rows.write(RowKey::under(group, &key))?;
+    if let Some(at) = gather(row, decision) {
+        context.timers.set(Timer { at, group, key, tag: REPEATS });
+    }
+    Ok(())
+}
+
 impl Logic for Respond {
     type Record = RespondRecord;
-    type Row = Nothing;
+    type Row = Told;
     type Out = ();
     const PORTS: usize = 0;
 
@@ -211,8 +220,15 @@ impl Logic for Respond {
         0
     }
 
-    fn apply(&mut self, record: RespondRecord, _context: &mut Context<'_, Self>) -> Result<(), Error> {
-        self.take(record);
+    fn apply(&mut self, record: RespondRecord, context: &mut Context<'_, Self>) -> Result<(), Error> {
+        self.take(record, context)
+    }
+
+    fn fire(&mut self, timer: Timer, context: &mut Context<'_, Self>) -> Result<(), Error> {
+        self.last = self.last.max(context.now);
+        let row = context.rows.write(RowKey::under(timer.group, &timer.key))?;
+        let repeats = due(row, context.now);
+        self.pending.orders.extend(repeats.and_then(|(repeats, last)| order_of_repeats(repeats, last)));
         Ok(())
     }
 

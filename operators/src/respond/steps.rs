@@ -1,13 +1,13 @@
 //! The steps of a response, as an executor goes through them: end the sessions, write the audit entry, tell everyone; or
-//! only tell admins that nobody was answered. Owned here: the order of either, its steps and what each has to do. Not
-//! owned here: doing it, and trying again.
+//! only tell admins of repeats, or that nobody was answered. Owned here: the order of each, its steps and what each has to
+//! do. Not owned here: doing it, and trying again.
 
 use super::audit::{SESSIONS_RESET, response_entry, terms};
-use super::escalation;
-use super::message::{Message, message};
+use super::message::{Message, Occasion, Repeats, Telling, message};
+use super::templates::Templates;
 use super::words::escape_chat;
 use crate::model::anomaly::Anomaly;
-use crate::model::decision::{Decision, Escalation, Recipient, Response};
+use crate::model::decision::{Decision, Recipient, Response};
 use crate::model::id::Id;
 use engine::error::Error;
 use engine::ledger::{Entry, Order};
@@ -20,11 +20,14 @@ pub const END_SESSIONS: &str = "end_sessions";
 /// The second: the audit entry that says so.
 pub const AUDIT: &str = "audit";
 
-const MAIL: &str = "mail:";
-const DM: &str = "dm:";
+/// Lane of the steps that send a mail; the recipient stands after a colon.
+pub const MAIL: &str = "mail";
+
+/// Lane of the steps that send a direct message, likewise.
+pub const DM: &str = "dm";
 
 /// The lanes of all steps: which kinds there are.
-pub const LANES: [&str; 4] = [END_SESSIONS, AUDIT, "mail", "dm"];
+pub const LANES: [&str; 4] = [END_SESSIONS, AUDIT, MAIL, DM];
 
 /// The version of the payload's layout.
 const PAYLOAD_VERSION: u32 = 2;
@@ -37,73 +40,51 @@ struct Payload {
     occasion: Occasion,
 }
 
-/// What an order is for.
-#[derive(Debug, Serialize, Deserialize)]
-enum Occasion {
-    /// Sessions are to be ended.
-    Response(Response),
-    /// Admins are to be told that none are.
-    Escalation(Escalation),
+/// The order of a decision: of a response, or of messages that there is none. `None` if it calls for neither.
+pub fn order(decision: &Decision) -> Option<Order> {
+    let (occasion, first) = match (decision.response.clone(), decision.escalation.clone()) {
+        (Some(response), _) => (Occasion::Response(response), &[END_SESSIONS, AUDIT][..]),
+        (None, Some(escalation)) => (Occasion::Escalation(escalation), &[][..]),
+        (None, None) => return None,
+    };
+    let first = first.iter().map(|step| (*step).to_owned());
+    let steps = first.chain(messages(occasion.recipients())).collect();
+    Some(Payload::of(decision.anomaly.clone(), occasion).order(decision.anomaly.at, steps))
+}
+
+/// The order of a message on repeats; `last` is the last of them. Its recipients are told and nothing else is done.
+pub fn order_of_repeats(repeats: Repeats, last: Decision) -> Option<Order> {
+    let response = last.response?;
+    let (at, steps) = (repeats.at, messages(&response.recipients));
+    (!steps.is_empty()).then(|| Payload::of(last.anomaly, Occasion::Repeats(response, repeats)).order(at, steps))
 }
 
 impl Payload {
-    /// Whom there may be messages to.
-    fn recipients(&self) -> &[Recipient] {
-        match &self.occasion {
-            Occasion::Response(response) => &response.recipients,
-            Occasion::Escalation(escalation) => &escalation.recipients,
-        }
+    fn of(anomaly: Anomaly, occasion: Occasion) -> Self {
+        Payload { version: PAYLOAD_VERSION, anomaly, occasion }
     }
 
-    /// The id of the order.
-    fn id(&self) -> &Id {
-        match &self.occasion {
-            Occasion::Response(response) => &response.id,
-            Occasion::Escalation(escalation) => &escalation.id,
-        }
-    }
-
-    fn message(&self, recipient: &Recipient) -> Message {
-        match &self.occasion {
-            Occasion::Response(response) => message(recipient, &self.anomaly, response),
-            Occasion::Escalation(escalation) => escalation::message(recipient, &self.anomaly, escalation),
+    fn order(&self, at: Micros, steps: Vec<String>) -> Order {
+        Order {
+            id: self.occasion.id().to_string(),
+            at,
+            group: self.anomaly.org.clone(),
+            payload: serde_json::to_vec(self).expect("a payload of names, numbers and lists has a JSON form"),
+            steps,
         }
     }
 }
 
-/// The order of a decision: of a response, or of messages that there is none. `None` if it calls for neither.
-pub fn order(decision: &Decision) -> Option<Order> {
-    let (occasion, steps) = match (&decision.response, &decision.escalation) {
-        (Some(response), _) => (Occasion::Response(response.clone()), steps(response)),
-        (None, Some(escalation)) => {
-            (Occasion::Escalation(escalation.clone()), messages(&escalation.recipients).collect())
-        }
-        (None, None) => return None,
-    };
-    let payload = Payload { version: PAYLOAD_VERSION, anomaly: decision.anomaly.clone(), occasion };
-    Some(Order {
-        id: payload.id().to_string(),
-        at: decision.anomaly.at,
-        group: decision.anomaly.org.clone(),
-        payload: serde_json::to_vec(&payload).expect("a payload of names, numbers and lists has a JSON form"),
-        steps,
-    })
-}
-
-/// The steps of a response: sessions, entry, then the messages, the affected user's first.
-pub fn steps(response: &Response) -> Vec<String> {
-    [END_SESSIONS, AUDIT].map(str::to_owned).into_iter().chain(messages(&response.recipients)).collect()
-}
-
-/// A step for each message.
-fn messages(recipients: &[Recipient]) -> impl Iterator<Item = String> {
+/// The steps that tell people, the affected user first.
+fn messages(recipients: &[Recipient]) -> Vec<String> {
     let mut people: Vec<&Recipient> = recipients.iter().collect();
     people.sort_by_key(|person| (!person.affected, &person.user));
-    people.into_iter().flat_map(|person| {
-        let mail = person.email.as_ref().map(|_| format!("{MAIL}{}", person.user));
-        let dm = person.dm.as_ref().map(|_| format!("{DM}{}", person.user));
+    let steps = people.into_iter().flat_map(|person| {
+        let mail = person.email.as_ref().map(|_| format!("{MAIL}:{}", person.user));
+        let dm = person.dm.as_ref().map(|_| format!("{DM}:{}", person.user));
         mail.into_iter().chain(dm)
-    })
+    });
+    steps.collect()
 }
 
 /// Whose sessions an order is to end: the org and the user; none if it ends no sessions.
@@ -116,7 +97,7 @@ pub fn ends_sessions_of(payload: &[u8]) -> Result<Option<(String, String)>, Erro
 }
 
 /// What a step has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Performance {
     /// End all sessions of a user.
     EndSessions(EndSessions),
@@ -148,31 +129,42 @@ pub struct EndSessions {
 }
 
 /// A mail to one person.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Mail {
     /// Left part of the Message-ID; the same for every attempt.
     pub id: String,
     /// Address of the recipient.
     pub to: String,
-    /// Subject.
-    pub subject: String,
-    /// Plain text.
-    pub text: String,
-    /// HTML.
-    pub html: String,
-    /// For the `Date` header: effective time of the event that was answered.
+    /// For the `Date` header: effective time of the event that was answered, or when a message on repeats was due.
     pub date: Micros,
+    telling: Telling,
+}
+
+impl Mail {
+    /// What it says.
+    pub fn message(&self, templates: &Templates) -> Message {
+        message(templates, &self.telling)
+    }
 }
 
 /// A direct message to one person.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Dm {
     /// The same for every attempt.
     pub id: String,
+    /// The org.
+    pub org: String,
     /// Account of the recipient.
     pub to: String,
-    /// Text with `&`, `<`, `>` escaped as Slack asks; links in it are not to be unfurled.
-    pub text: String,
+    telling: Telling,
+}
+
+impl Dm {
+    /// What it says, with `&`, `<`, `>` escaped as Slack asks; links in it are not to be unfurled.
+    pub fn text(&self, templates: &Templates) -> String {
+        let Message { subject, text, .. } = message(templates, &self.telling);
+        escape_chat(&format!("{subject}\n\n{text}"))
+    }
 }
 
 /// What the named step of an order has to do. `details` are what the steps before it left, by their index: the first
@@ -181,30 +173,46 @@ pub struct Dm {
 /// # Errors
 /// [`Error::Corrupt`] if the payload is not one of ours, of another version, or has no such step.
 pub fn perform(step: &str, payload: &[u8], details: &[Option<String>]) -> Result<Performance, Error> {
-    let payload = parse(payload)?;
-    let to = |user: &str| payload.recipients().iter().find(|person| person.user == user);
-    let performance = match (step, &payload.occasion) {
+    let Payload { anomaly, occasion, .. } = parse(payload)?;
+    let id = occasion.id().clone();
+    let ended = details.first().and_then(Option::as_deref).and_then(|count| count.parse().ok());
+    let performance = match (step, &occasion) {
         (END_SESSIONS, Occasion::Response(response)) => {
-            Some(Performance::EndSessions(end_sessions(&payload.anomaly, response)))
+            Some(Performance::EndSessions(end_sessions(&anomaly, response)))
         }
-        (AUDIT, Occasion::Response(response)) => {
-            let ended = details.first().and_then(Option::as_deref).and_then(|count| count.parse().ok());
-            Some(Performance::Entry(Entry {
-                id: response.id.to_string(),
-                at: payload.anomaly.at,
-                dated: payload.anomaly.time,
-                group: payload.anomaly.org.clone(),
-                terms: terms(SESSIONS_RESET, &payload.anomaly.actor.id),
-                body: response_entry(&payload.anomaly, response, ended),
-            }))
-        }
-        _ => match (step.strip_prefix(MAIL), step.strip_prefix(DM)) {
-            (Some(user), _) => to(user).and_then(|person| mail(person, &payload)).map(Performance::Mail),
-            (None, Some(user)) => to(user).and_then(|person| dm(person, &payload)).map(Performance::Dm),
-            (None, None) => None,
-        },
+        (AUDIT, Occasion::Response(response)) => Some(Performance::Entry(Entry {
+            id: id.to_string(),
+            at: anomaly.at,
+            dated: anomaly.time,
+            group: anomaly.org.clone(),
+            terms: terms(SESSIONS_RESET, &anomaly.actor.id),
+            body: response_entry(&anomaly, response, ended),
+        })),
+        _ => tell(step, anomaly, occasion, ended),
     };
-    performance.ok_or_else(|| Error::Corrupt(format!("order {} has no step `{step}`", payload.id())))
+    performance.ok_or_else(|| Error::Corrupt(format!("order {id} has no step `{step}`")))
+}
+
+/// What a step that tells somebody has to do.
+fn tell(step: &str, anomaly: Anomaly, occasion: Occasion, ended: Option<u64>) -> Option<Performance> {
+    let (by_mail, user) = match step.split_once(':')? {
+        (MAIL, user) => (true, user),
+        (DM, user) => (false, user),
+        _ => return None,
+    };
+    let recipient = occasion.recipients().iter().find(|person| person.user == user)?.clone();
+    let (email, account) = (recipient.email.clone(), recipient.dm.clone());
+    let id = |kind| Id::of(kind, &[occasion.id().as_str().as_bytes(), user.as_bytes()]).to_string();
+    let (mail, dm, org) = (id("mail"), id("dm"), anomaly.org.clone());
+    let date = match &occasion {
+        Occasion::Response(_) | Occasion::Escalation(_) => anomaly.at,
+        Occasion::Repeats(_, repeats) => repeats.at,
+    };
+    let telling = Telling { recipient, anomaly, occasion, ended };
+    match by_mail {
+        true => email.map(|to| Performance::Mail(Mail { id: mail, to, date, telling })),
+        false => account.map(|to| Performance::Dm(Dm { id: dm, org, to, telling })),
+    }
 }
 
 fn parse(payload: &[u8]) -> Result<Payload, Error> {
@@ -253,18 +261,4 @@ fn end_sessions(anomaly: &Anomaly, response: &Response) -> EndSessions {
         body: serde_json::to_string(&body).expect("strings and numbers always have a JSON form"),
         reasons,
     }
-}
-
-fn mail(person: &Recipient, payload: &Payload) -> Option<Mail> {
-    let to = person.email.clone()?;
-    let Message { subject, text, html } = payload.message(person);
-    let id = Id::of("mail", &[payload.id().as_str().as_bytes(), person.user.as_bytes()]).to_string();
-    Some(Mail { id, to, subject, text, html, date: payload.anomaly.at })
-}
-
-fn dm(person: &Recipient, payload: &Payload) -> Option<Dm> {
-    let to = person.dm.clone()?;
-    let message = payload.message(person);
-    let id = Id::of("dm", &[payload.id().as_str().as_bytes(), person.user.as_bytes()]).to_string();
-    Some(Dm { id, to, text: escape_chat(&format!("{}\n\n{}", message.subject, message.text)) })
 }

@@ -1,11 +1,11 @@
 //! What a response says: golden entries, messages that hostile values cannot bend, steps, and the sink's order.
 
 use super::audit::{anomaly_entry, case_closed_entry, response_entry};
-use super::escalation;
-use super::message::{Message, message, utc};
+use super::message::{self, Message, Occasion, Repeats, Telling, utc};
 use super::sink::{Respond, RespondRecord};
-use super::steps::{Performance, ends_sessions_of, order, perform};
-use super::words::{LANGUAGES, Language, clean};
+use super::steps::{Performance, ends_sessions_of, order, order_of_repeats, perform};
+use super::templates::Templates;
+use super::words::clean;
 use crate::decide::rows::{OrgRow, UserRow};
 use crate::decide::tests::{anomaly, at, drive};
 use crate::decide::{DecideOut, decide};
@@ -69,6 +69,20 @@ fn recipient(user: &str, locale: &str, affected: bool) -> Recipient {
         primary_owner: !affected,
         security_admin: false,
     }
+}
+
+/// What a recipient is told of a response.
+fn message(recipient: &Recipient, anomaly: &Anomaly, response: &Response) -> Message {
+    said(recipient, anomaly, Occasion::Response(response.clone()), None)
+}
+
+fn said(recipient: &Recipient, anomaly: &Anomaly, occasion: Occasion, ended: Option<u64>) -> Message {
+    let (recipient, anomaly) = (recipient.clone(), anomaly.clone());
+    message::message(&Templates::built_in(), &Telling { recipient, anomaly, occasion, ended })
+}
+
+fn repeats() -> Repeats {
+    Repeats { id: id("d1"), at: at(4_000), count: 4, since: at(200), reasons: vec![Reason::Tor] }
 }
 
 #[test]
@@ -170,27 +184,32 @@ fn the_entry_of_a_closed_case() {
 }
 
 #[test]
-fn every_language_has_every_phrase_and_no_unknown_name() {
-    let names: Vec<String> = Reason::ALL.iter().map(|reason| format!("reason.{reason}")).collect();
-    let advice = Reason::WITH_TOGGLE.iter().map(|reason| format!("advice.{reason}"));
-    let verdicts = [Verdict::First, Verdict::Repeat, Verdict::Persisting].map(|v| format!("verdict.{}", v.name()));
-    let others = ["unknown", "told.both", "told.primary_owner", "told.security_admin"].map(str::to_owned);
-    let names: Vec<String> = names.into_iter().chain(advice).chain(verdicts).chain(others).collect();
-    let anomaly = Anomaly { evidence: evidence(), ..anomaly(100, &[Reason::Tor]) };
-    for language in LANGUAGES {
-        for name in &names {
-            assert!(language.phrase(name).is_some(), "{} {name}", language.tag);
-        }
-        for affected in [true, false] {
-            let said = message(&recipient("U1", language.tag, affected), &anomaly, &response(Reason::WITH_TOGGLE));
+fn every_language_says_everything_in_both_forms() {
+    let anomaly = Anomaly { evidence: evidence(), location: "DE".into(), ..anomaly(100, &[Reason::Tor]) };
+    let response = response(Reason::WITH_TOGGLE);
+    for (locale, time) in [("en", "2026-01-01 00:01:40 UTC"), ("de", "01.01.2026, 00:01:40 Uhr (UTC)")] {
+        let of_response = Occasion::Response(response.clone());
+        let of_repeats = Occasion::Repeats(response.clone(), repeats());
+        for (affected, occasion, ended) in
+            [(true, &of_response, Some(3)), (false, &of_response, None), (false, &of_repeats, None)]
+        {
+            let said = said(&recipient("U1", locale, affected), &anomaly, occasion.clone(), ended);
             for part in [&said.subject, &said.text, &said.html] {
                 assert!(!part.is_empty() && !part.contains("{{") && !part.contains("}}"), "{part}");
             }
             assert!(!said.subject.contains('\n') && !said.subject.starts_with("Subject"));
-            assert!(said.text.contains("2026-01-01 00:01:40 UTC") && said.html.contains("203.0.113.7"));
-            assert!(said.text.contains("Example") && said.text.contains("Slack/4.35 (Go-based tool)"));
+            for whole in [&said.text, &said.html] {
+                for word in ["203.0.113.7 (DE)", "Example", "Slack/4.35 (Go-based tool)", time, "Tor", "Bob"] {
+                    assert!(whole.contains(word), "{word} in {whole}");
+                }
+                assert_eq!(whole.contains("n: 3") || whole.contains("s: 3"), ended == Some(3), "{whole}");
+            }
         }
     }
+    let told = said(&recipient("A1", "en", false), &anomaly, Occasion::Repeats(response, repeats()), None);
+    assert_eq!(told.subject, "More responses for Ada in Example: 4");
+    assert!(told.text.contains("Since 2026-01-01 00:03:20 UTC this came up again. Further responses: 4."));
+    assert!(told.text.contains("as Primary Owner") && told.text.contains("Reference: d1"));
 }
 
 #[test]
@@ -201,9 +220,6 @@ fn who_is_told_reads_what_concerns_them_in_their_language() {
     assert_eq!(say("en-US", false).subject, "Ada was signed out of Example");
     assert_eq!(say("de-AT", true).subject, "Sie wurden bei Example abgemeldet");
     assert_eq!(say("DE_de", false).subject, "Ada wurde bei Example abgemeldet");
-    for fallback in ["", "fr-FR", "deutsch", "-", "e"] {
-        assert_eq!(Language::of(fallback).tag, "en");
-    }
     let (user, admin) = (say("", true), say("", false));
     let seen = Anomaly { evidence: evidence(), ..anomaly.clone() };
     let shown = message(&recipient("U2", "", false), &seen, &response(&[Reason::Tor])).text;
@@ -225,6 +241,9 @@ const HOSTILE: &[&str] = &[
     "a\u{202e}gpj.exe\u{200b}.com\u{0}\u{7}\u{1b}[31m",
     "h\u{200b}ttp:\u{200b}//evil.\u{ad}example",
     "{{reference}} {{evidence}} }}",
+    "evil\u{2024}example evil\u{fe52}example a\u{fe6b}b http\u{fe55}//evil\u{ff0e}example",
+    "\u{430}dmin@ev\u{456}l.example",
+    "\u{5e9}\u{5dc}\u{202e}\u{2067}evil.example",
     "<!channel> <https://evil.example|sign in>",
     "\u{2028}\u{2029}\u{85}line",
 ];
@@ -249,23 +268,46 @@ fn nothing_from_an_event_bends_a_message() {
             threshold: hostile.into(),
             ..Evidence::default()
         }];
-        for affected in [true, false] {
+        let response = response(&[Reason::Tor]);
+        let escalation =
+            Escalation { id: id("s1"), cause: Outcome::RateLimited, latched: true, recipients: Vec::new() };
+        let occasions = [
+            Occasion::Response(response.clone()),
+            Occasion::Repeats(response.clone(), repeats()),
+            Occasion::Escalation(escalation),
+        ];
+        for (affected, occasion) in
+            occasions.iter().flat_map(|occasion| [true, false].map(|affected| (affected, occasion.clone())))
+        {
             let person = Recipient { name: hostile.into(), ..recipient("U2", "en", affected) };
-            let said = message(&person, &anomaly, &response(&[Reason::Tor]));
+            let said = said(&person, &anomaly, occasion, Some(1));
             assert!(!said.subject.contains(['\r', '\n']) && said.subject.chars().count() < 900, "{index}");
             for part in [&said.subject, &said.text, &said.html] {
                 assert!(part.len() < 30_000, "{index}: bounded");
-                for link in ["://", ":\\\\", "evil.example", "evil\u{3002}", "@", "href", "src=\"", "www.e"] {
+                for link in [
+                    "://",
+                    ":\\\\",
+                    "evil.example",
+                    "evil\u{3002}",
+                    "evil\u{2024}",
+                    "l.example",
+                    "@",
+                    "href",
+                    "src=\"",
+                    "www.e",
+                ] {
                     assert!(!part.contains(link), "{index}: {link} in {part}");
                 }
-                let odd = |c: char| c.is_control() && c != '\n' || "\u{200b}\u{ad}\u{2028}\u{2029}\u{202e}".contains(c);
+                let odd = |c: char| {
+                    c.is_control() && c != '\n' || "\u{200b}\u{ad}\u{2028}\u{2029}\u{202e}\u{2067}".contains(c)
+                };
                 assert!(!part.contains(odd), "{index}");
             }
             for tag in ["<script", "<img", "<!channel", "<https"] {
                 assert!(!said.html.contains(tag), "{index}");
             }
         }
-        for entry in [anomaly_entry(&anomaly), response_entry(&anomaly, &response(&[]), None)] {
+        for entry in [anomaly_entry(&anomaly), response_entry(&anomaly, &response, None)] {
             assert!(!entry.contains('\n') && serde_json::from_str::<Value>(&entry).is_ok());
         }
         assert!(clean(hostile).chars().count() <= 3 * MESSAGE_VALUE_CHARS_MAX + 1);
@@ -321,10 +363,13 @@ fn the_steps_of_an_order_say_all_there_is_to_do() {
     assert_eq!((&body["session_id"], &body["reason"][0]), (&"S1".into(), &"tor".into()));
     assert_eq!((&entry.id, entry.at), (&order.id, at(100)));
     assert!(entry.body.contains(r#""sessions_ended":4,"verdict":"first""#));
-    assert_eq!((&*mail.to, mail.date, &*mail.subject), ("U1@example.org", at(100), "You were signed out of Example"));
+    let templates = Templates::built_in();
+    let read = mail.message(&templates);
+    assert_eq!((&*mail.to, mail.date, &*read.subject), ("U1@example.org", at(100), "You were signed out of Example"));
+    assert!(read.text.contains("Sessions ended: all of them, on all devices: 4"), "{}", read.text);
     assert_ne!(mail.id, to_admin.id);
     assert_eq!((&*dm.to, &*other.to), ("W-U1", "W-U:2"));
-    assert!(other.text.starts_with("Ada was signed out of Example\n\n"));
+    assert!(other.text(&templates).starts_with("Ada was signed out of Example\n\n"));
     let Performance::Entry(unknown) = perform("audit", &order.payload, &[None]).unwrap() else { panic!() };
     assert!(unknown.body.contains(r#""sessions_ended":null"#));
 }
@@ -342,6 +387,25 @@ fn a_payload_that_is_not_ours_is_refused() {
     assert!(refused("audit", b"{").contains("cannot be read"));
     assert!(refused("audit", br#"{"version":3}"#).contains("version 3"));
     assert!(order(&responded(anomaly(100, &[Reason::Asn]))).is_none());
+}
+
+#[test]
+fn a_message_on_repeats_is_an_order_of_its_own() {
+    let mut decision = responded(anomaly(100, &[Reason::Tor]));
+    decision.response.as_mut().unwrap().recipients = vec![recipient("A0", "", false)];
+    let of_response = order(&decision).unwrap();
+    let order = order_of_repeats(repeats(), decision.clone()).unwrap();
+    assert_eq!((&*order.id, order.at, &*order.steps), ("d1", at(4_000), &["mail:A0", "dm:A0"].map(str::to_owned)[..]));
+    let Performance::Mail(mail) = perform("mail:A0", &order.payload, &[]).unwrap() else { panic!() };
+    let Performance::Mail(first) = perform("mail:A0", &of_response.payload, &[]).unwrap() else { panic!() };
+    assert_ne!(mail.id, first.id, "it is another message");
+    assert_eq!((mail.date, first.date), (at(4_000), at(100)));
+    assert!(mail.message(&Templates::built_in()).text.contains("Further responses: 4."));
+    for step in ["end_sessions", "audit", "mail:U1"] {
+        assert!(perform(step, &order.payload, &[]).is_err(), "{step}: it ends nothing and tells nobody else");
+    }
+    decision.response.as_mut().unwrap().recipients.clear();
+    assert!(order_of_repeats(repeats(), decision).is_none());
 }
 
 /// What was issued, by call.
@@ -445,6 +509,39 @@ fn issued(records: &[RespondRecord], seed: u64) -> Vec<(Batch, Micros)> {
 }
 
 #[test]
+fn the_sink_gathers_what_repeats_into_one_order_whatever_came_first() {
+    let of = |user: &str, second: u64| {
+        let id = Id::of("a", &[user.as_bytes(), &second.to_le_bytes()]);
+        let mut decision = responded(Anomaly { id, user: user.into(), ..anomaly(second, &[Reason::Tor]) });
+        decision.response.as_mut().unwrap().recipients = vec![recipient("A0", "", false), recipient(user, "", true)];
+        RespondRecord::from(decision)
+    };
+    let records: Vec<_> =
+        [0, 600, 1_200, 9_000].into_iter().flat_map(|second| ["U1", "U2"].map(|user| of(user, second))).collect();
+    let orders = |seed| -> Vec<(Micros, Vec<String>)> {
+        let calls = issued(&records, seed);
+        let orders = calls.into_iter().flat_map(|(batch, _)| batch.orders);
+        orders.map(|order| (order.at, order.steps)).collect()
+    };
+    let steps = |steps: &[&str]| -> Vec<String> { steps.iter().map(|step| (*step).to_owned()).collect() };
+    let own = |user: &str| [format!("mail:{user}"), format!("dm:{user}")];
+    let answer = |second, user: &str, more: &[&str]| {
+        (at(second), [steps(&["end_sessions", "audit"]), own(user).to_vec(), steps(more)].concat())
+    };
+    let admin = ["mail:A0", "dm:A0"];
+    let mut expected = Vec::new();
+    for (second, more) in [(0, &admin[..]), (600, &[]), (1_200, &[])] {
+        expected.extend(["U1", "U2"].map(|user| answer(second, user, more)));
+    }
+    expected.extend([(at(3_600), steps(&admin)), (at(3_600), steps(&admin))]);
+    expected.extend(["U1", "U2"].map(|user| answer(9_000, user, &[])));
+    expected.extend([(at(18_000), steps(&admin)), (at(18_000), steps(&admin))]);
+    for seed in 0..8 {
+        assert_eq!(orders(seed), expected, "seed {seed}");
+    }
+}
+
+#[test]
 fn the_sink_issues_in_one_order_whatever_came_first() {
     let of = |user: &str, org: &str, second: u64, reason| {
         let id = Id::of("a", &[user.as_bytes(), org.as_bytes(), &second.to_le_bytes()]);
@@ -532,7 +629,7 @@ fn escalated(cause: Outcome, latched: bool, locale: &str) -> (Order, Message) {
     let mut anomaly = anomaly(10, &[Reason::Tor]);
     anomaly.actor.name = "Eve <b>\r\nBcc: x@y.example".into();
     let escalation = Escalation { id: id("s1"), cause, latched, recipients: vec![recipient("U9", locale, false)] };
-    let told = escalation::message(&escalation.recipients[0], &anomaly, &escalation);
+    let told = said(&escalation.recipients[0], &anomaly, Occasion::Escalation(escalation.clone()), None);
     let by_reason = [(Reason::Tor, cause)].into();
     let decision = Decision { anomaly, by_reason, response: None, latches: latched, escalation: Some(escalation) };
     (order(&decision).unwrap(), told)
@@ -548,10 +645,14 @@ fn that_a_limit_is_reached_is_told_and_nothing_else_is_done() {
             let (order, told) = escalated(cause, latched, locale);
             assert_eq!((&*order.id, &order.steps[..]), ("s1", &["mail:U9".to_owned(), "dm:U9".to_owned()][..]));
             assert_eq!(ends_sessions_of(&order.payload).unwrap(), None);
-            for (step, text) in [("mail:U9", &told.text), ("dm:U9", &told.text)] {
+            let templates = Templates::built_in();
+            for step in ["mail:U9", "dm:U9"] {
                 match perform(step, &order.payload, &[]).unwrap() {
-                    Performance::Mail(mail) => assert_eq!((&mail.subject, &mail.text), (&told.subject, text)),
-                    Performance::Dm(dm) => assert!(dm.text.contains("U1") && !dm.text.contains("<b>")),
+                    Performance::Mail(mail) => assert_eq!(mail.message(&templates), told),
+                    Performance::Dm(dm) => {
+                        let text = dm.text(&templates);
+                        assert!(text.contains("U1") && !text.contains("<b>"), "{text}");
+                    }
                     other => panic!("{other:?}"),
                 }
             }
@@ -559,7 +660,7 @@ fn that_a_limit_is_reached_is_told_and_nothing_else_is_done() {
                 assert!(perform(step, &order.payload, &[]).is_err(), "{step}");
             }
             assert!(!told.subject.contains(['\r', '\n']) && !told.text.contains("{{") && !told.html.contains("<b>"));
-            assert!(told.text.contains("tor") && told.text.contains("203.0.113.7") && told.text.contains("U1"));
+            assert!(told.text.contains("Tor") && told.text.contains("203.0.113.7") && told.text.contains("U1"));
             texts.insert(told.text);
         }
     }

@@ -1,63 +1,9 @@
-//! The wording of messages: templates and phrases by language, and how values get into them. Owned here: the choice
-//! of language, the filling of templates, and that no value can be more than text: cleaned of control characters,
-//! bounded, escaped in HTML, and made so that no mail or chat program turns it into a link.
+//! How values get into the wording of messages. Owned here: templates as pieces, their filling, and that no value can
+//! be more than text: cleaned of control characters, bounded, escaped in HTML, kept in its place between letters of
+//! either direction, and made so that no mail or chat program turns it into a link. Not owned here: which templates
+//! there are (`templates`).
 
 use crate::limits::MESSAGE_VALUE_CHARS_MAX;
-
-/// The templates and phrases of one language.
-#[derive(Debug)]
-pub struct Language {
-    /// Primary subtag of BCP 47, such as `de`.
-    pub tag: &'static str,
-    /// `name = phrase` lines.
-    words: &'static str,
-    /// For the affected user.
-    pub user: Template,
-    /// For admins.
-    pub admin: Template,
-}
-
-/// One message in both forms. The first line of the text is the subject.
-#[derive(Debug)]
-pub struct Template {
-    /// Plain text with `Subject: ` first.
-    pub text: &'static str,
-    /// HTML.
-    pub html: &'static str,
-}
-
-macro_rules! language {
-    ($tag:literal) => {
-        Language {
-            tag: $tag,
-            words: include_str!(concat!("templates/", $tag, "/words.txt")),
-            user: Template {
-                text: include_str!(concat!("templates/", $tag, "/user.txt")),
-                html: include_str!(concat!("templates/", $tag, "/user.html")),
-            },
-            admin: Template {
-                text: include_str!(concat!("templates/", $tag, "/admin.txt")),
-                html: include_str!(concat!("templates/", $tag, "/admin.html")),
-            },
-        }
-    };
-}
-
-/// All languages; the first is for everyone else.
-pub const LANGUAGES: &[Language] = &[language!("en"), language!("de")];
-
-impl Language {
-    /// The language of a locale such as `de-AT`, else the first.
-    pub fn of(locale: &str) -> &'static Language {
-        let tag = locale.split(['-', '_']).next().unwrap_or_default();
-        LANGUAGES.iter().find(|language| language.tag.eq_ignore_ascii_case(tag)).unwrap_or(&LANGUAGES[0])
-    }
-
-    /// A phrase by name, if there is one.
-    pub fn phrase(&self, name: &str) -> Option<&'static str> {
-        self.words.lines().filter_map(|line| line.split_once(" = ")).find(|(key, _)| *key == name).map(|(_, text)| text)
-    }
-}
 
 /// What goes in the place of a name in a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,38 +17,118 @@ pub enum Value {
 /// The names of a template and what goes in their places. Cleaned already: see [`clean`].
 pub type Values = [(&'static str, Value)];
 
-/// A text template with its values filled in.
-pub fn fill_text(template: &str, values: &Values) -> String {
-    fill(template, values, |value| match value {
-        Value::Text(text) => text.clone(),
-        Value::List(items) => items.iter().map(|item| format!("- {item}")).collect::<Vec<_>>().join("\n"),
-    })
+/// A template, taken apart. A name is filled once: what a value holds is never looked at again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pieces(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Plain(String),
+    Name(String),
 }
 
-/// An HTML template with its values filled in, escaped.
-pub fn fill_html(template: &str, values: &Values) -> String {
-    fill(template, values, |value| match value {
-        Value::Text(text) => escape(text),
-        Value::List(items) => {
-            let items: String = items.iter().map(|item| format!("<li>{}</li>", escape(item))).collect();
-            format!("<ul>{items}</ul>")
+impl Pieces {
+    /// Takes a template apart at each `{{name}}`.
+    ///
+    /// # Errors
+    /// What is wrong with it, if a name is not closed.
+    pub fn parse(template: &str) -> Result<Self, String> {
+        let (mut pieces, mut rest) = (Vec::new(), template);
+        while let Some((before, after)) = rest.split_once("{{") {
+            let named = after.split_once("}}").filter(|(name, _)| !name.contains(['{', '\n']));
+            let (name, after) = named.ok_or_else(|| format!("`{{{{{}` is not closed", excerpt(after)))?;
+            pieces.extend([Piece::Plain(before.to_owned()), Piece::Name(name.to_owned())]);
+            rest = after;
         }
-    })
+        pieces.push(Piece::Plain(rest.to_owned()));
+        Ok(Pieces(pieces))
+    }
+
+    /// The names in it.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Name(name) => Some(name.as_str()),
+            Piece::Plain(_) => None,
+        })
+    }
+
+    /// Names that do not stand in the text of an HTML page, but in a tag, a comment, a script or a style sheet, where to
+    /// escape a value is not enough.
+    pub fn out_of_text(&self) -> Vec<&str> {
+        let (mut place, mut found) = (Place::Text, Vec::new());
+        for piece in &self.0 {
+            match piece {
+                Piece::Plain(text) => place = place.after(text),
+                Piece::Name(name) if place != Place::Text => found.push(name.as_str()),
+                Piece::Name(_) => {}
+            }
+        }
+        found
+    }
+
+    /// As plain text.
+    pub fn text(&self, values: &Values) -> String {
+        self.fill(values, |value| match value {
+            Value::Text(text) => text.clone(),
+            Value::List(items) => items.iter().map(|item| format!("- {item}")).collect::<Vec<_>>().join("\n"),
+        })
+    }
+
+    /// As HTML, values escaped.
+    pub fn html(&self, values: &Values) -> String {
+        self.fill(values, |value| match value {
+            Value::Text(text) => escape(text),
+            Value::List(items) => {
+                let items: String = items.iter().map(|item| format!("<li>{}</li>", escape(item))).collect();
+                format!("<ul>{items}</ul>")
+            }
+        })
+    }
+
+    /// A name without a value is left out; templates are checked for having none.
+    fn fill(&self, values: &Values, form: impl Fn(&Value) -> String) -> String {
+        let of = |name: &str| values.iter().find(|(key, _)| *key == name).map(|(_, value)| form(value));
+        let filled = self.0.iter().map(|piece| match piece {
+            Piece::Plain(text) => text.clone(),
+            Piece::Name(name) => of(name).unwrap_or_default(),
+        });
+        filled.collect()
+    }
 }
 
-/// Replaces each `{{name}}` once, from left to right: what a value holds is never looked at again.
-fn fill(template: &str, values: &Values, form: impl Fn(&Value) -> String) -> String {
-    let mut filled = String::with_capacity(template.len() * 2);
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let (name, after) = after.split_once("}}").expect("templates are checked by a test: every name is closed");
-        let value = values.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
-        filled.push_str(before);
-        filled.push_str(&form(value.expect("templates are checked by a test: every name has a value")));
-        rest = after;
+/// The start of what is wrong.
+pub(super) fn excerpt(text: &str) -> String {
+    text.chars().take(20).take_while(|c| !c.is_control()).collect()
+}
+
+/// Where in an HTML page something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Text,
+    /// In a construct that this ends.
+    Until(&'static str),
+}
+
+/// What begins a construct that is not text, and what ends it. The first that fits counts.
+const NOT_TEXT: [(&str, &str); 4] = [("<!--", "-->"), ("<script", "</script"), ("<style", "</style"), ("<", ">")];
+
+impl Place {
+    fn after(mut self, text: &str) -> Place {
+        let text = text.to_ascii_lowercase();
+        let mut rest = text.as_str();
+        loop {
+            let found = match self {
+                Place::Until(end) => rest.find(end).map(|at| (Place::Text, at + end.len())),
+                Place::Text => rest.find('<').map(|at| {
+                    let begun =
+                        NOT_TEXT.iter().find(|(begin, _)| rest[at..].starts_with(begin)).unwrap_or(&NOT_TEXT[3]);
+                    (Place::Until(begun.1), at + begun.0.len())
+                }),
+            };
+            let Some((place, end)) = found else { return self };
+            (self, rest) = (place, &rest[end..]);
+        }
     }
-    filled.push_str(rest);
-    filled
 }
 
 fn escape(text: &str) -> String {
@@ -142,9 +168,9 @@ pub fn clean(value: &str) -> String {
         }
         let next = visible.get(index + 1).copied().unwrap_or(' ');
         let replaced = match c {
-            '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' if next.is_alphabetic() => Some("[.]"),
-            ':' | '\u{ff1a}' if next == '/' || next == '\\' => Some("[:]"),
-            '@' | '\u{ff20}' => Some("[at]"),
+            '.' | '\u{2024}' | '\u{3002}' | '\u{fe52}' | '\u{ff0e}' | '\u{ff61}' if next.is_alphabetic() => Some("[.]"),
+            ':' | '\u{fe55}' | '\u{ff1a}' if next == '/' || next == '\\' => Some("[:]"),
+            '@' | '\u{fe6b}' | '\u{ff20}' => Some("[at]"),
             _ => None,
         };
         match replaced {
@@ -152,7 +178,20 @@ pub fn clean(value: &str) -> String {
             None => cleaned.push(c),
         }
     }
-    cleaned.trim().to_owned()
+    isolated(cleaned.trim())
+}
+
+/// Letters that run from right to left change the order of what stands beside them, unless they are kept apart: first
+/// strong isolate and its end.
+fn isolated(text: &str) -> String {
+    let runs_left = |c: char| {
+        matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}'
+            | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}')
+    };
+    match text.contains(runs_left) {
+        true => format!("\u{2068}{text}\u{2069}"),
+        false => text.to_owned(),
+    }
 }
 
 /// Characters that show nothing, or that change the direction or joining of what stands beside them.
@@ -161,4 +200,42 @@ fn is_invisible(c: char) -> bool {
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
         | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_in_text_and_nowhere_else() {
+        for (page, expected) in [
+            ("<p>{{a}}</p><!-- x --><b title='1'>{{b}}</b>", &[][..]),
+            ("<title>{{a}}</title><STYLE>p{}</STYLE>{{b}}<br>{{c}}", &[]),
+            ("<a href=\"{{a}}\">{{b}}</a>", &["a"]),
+            ("<!-- {{a}} > {{b}} --> {{c}}", &["a", "b"]),
+            ("<Script>x = '>{{a}}'</script>{{b}}", &["a"]),
+            ("<style>.x{color:{{a}}}</style>{{b}}", &["a"]),
+            ("<p {{a}}>{{b}}<{{c}}>", &["a", "c"]),
+        ] {
+            assert_eq!(Pieces::parse(page).unwrap().out_of_text(), expected, "{page}");
+        }
+    }
+
+    #[test]
+    fn what_a_value_holds_is_never_looked_at_again() {
+        let values = [("a", Value::Text("{{b}}".into())), ("b", Value::List(vec!["<i>".into(), "}}".into()]))];
+        let pieces = Pieces::parse("{{a}} {{b}}!").unwrap();
+        assert_eq!(pieces.text(&values), "{{b}} - <i>\n- }}!");
+        assert_eq!(pieces.html(&values), "{{b}} <ul><li>&lt;i&gt;</li><li>}}</li></ul>!");
+        for open in ["{{a", "{{a}", "x {{a\n}}", "{{a {{b}}"] {
+            assert!(Pieces::parse(open).unwrap_err().contains("is not closed"), "{open}");
+        }
+    }
+
+    #[test]
+    fn letters_from_right_to_left_stay_in_their_place() {
+        assert_eq!(clean("שלום"), "\u{2068}שלום\u{2069}");
+        assert_eq!(clean("a\u{202e}b\u{2067}c"), "abc");
+        assert_eq!(clean("\u{2069}علي\u{2069}"), "\u{2068}علي\u{2069}");
+    }
 }

@@ -9,7 +9,12 @@ const SHOWN_CHARS: usize = 200;
 
 /// What an answer other than 2xx means. `repeatable` says whether a repeat does no harm, `advice` what to do when the
 /// receiver refuses with a status.
-pub(super) fn of_status(host: &str, reply: &Reply, repeatable: bool, advice: impl Fn(u16) -> String) -> Answer {
+pub(in crate::execute) fn of_status(
+    host: &str,
+    reply: &Reply,
+    repeatable: bool,
+    advice: impl Fn(u16) -> String,
+) -> Answer {
     let Reply { status, retry_after, .. } = *reply;
     match status {
         // It did not get to it, and says so.
@@ -29,7 +34,7 @@ pub(super) fn of_status(host: &str, reply: &Reply, repeatable: bool, advice: imp
 }
 
 /// What it means that there is no answer.
-pub(super) fn of_failure(host: &str, failure: Failure, repeatable: bool) -> Answer {
+pub(in crate::execute) fn of_failure(host: &str, failure: Failure, repeatable: bool) -> Answer {
     match failure {
         Failure::NotSent(why) => Answer::NotDone { error: format!("{host} was not reached: {why}"), retry_after: None },
         Failure::NoAnswer(why) => Answer::Unknown { error: format!("{host} gave no answer: {why}"), repeatable },
@@ -45,7 +50,7 @@ pub(super) fn words(reply: &Reply) -> String {
 
 /// A code of a receiver's protocol, or `other` where the text is none: only a code may be shown of an answer to a call
 /// that held a token.
-pub(super) fn code(text: &str) -> &str {
+pub(in crate::execute) fn code(text: &str) -> &str {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     match !text.is_empty() && text.len() <= 64 && text.chars().all(plain) {
         true => text,

@@ -7,7 +7,7 @@ use super::reply::{code, of_failure, of_status};
 use super::{Line, Times, secret_header};
 use crate::secrets;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use config::SlackSessions;
+use config::{KeyOrigin, SlackSessions};
 use connectors::http::post::Reply;
 use engine::error::Error;
 use operators::respond::steps::EndSessions;
@@ -19,7 +19,7 @@ use std::time::Duration;
 const METHOD: &str = "admin.users.session.reset";
 
 /// How long Slack is left alone when it says that it is asked too often, and not for how long it will be.
-const PAUSE: Duration = Duration::from_secs(30);
+pub(in crate::execute) const PAUSE: Duration = Duration::from_secs(30);
 
 pub(super) struct Slack {
     line: Line,
@@ -29,12 +29,18 @@ pub(super) struct Slack {
 }
 
 /// Whose token is used.
-enum Tokens {
+pub(in crate::execute) enum Tokens {
     One(HeaderValue),
     ByOrg(BTreeMap<String, HeaderValue>),
 }
 
 impl Tokens {
+    /// Those that a setting names the file of.
+    pub(in crate::execute) fn open(origin: &KeyOrigin, setting: &str) -> Result<Self, Error> {
+        let token = secrets::reveal(origin, setting)?;
+        Tokens::parse(token.expose()).map_err(|rule| Error::Invalid(format!("the token of {setting} {rule}")))
+    }
+
     /// One token, or org and token by turns.
     fn parse(text: &str) -> Result<Self, &'static str> {
         let bearer = |token: &str| secret_header(&format!("Bearer {token}")).ok_or("holds what is no token");
@@ -54,7 +60,7 @@ impl Tokens {
     }
 
     /// The token of an org, and whose it is.
-    fn of(&self, org: &str) -> Option<(&HeaderValue, &str)> {
+    pub(in crate::execute) fn of(&self, org: &str) -> Option<(&HeaderValue, &str)> {
         match self {
             Tokens::One(token) => Some((token, "")),
             Tokens::ByOrg(tokens) => tokens.get_key_value(org).map(|(org, token)| (token, org.as_str())),
@@ -64,10 +70,7 @@ impl Tokens {
 
 impl Slack {
     pub(super) fn open(slack: &SlackSessions) -> Result<Self, Error> {
-        let setting = "[sessions] token_file";
-        let token = secrets::reveal(&slack.token, setting)?;
-        let tokens =
-            Tokens::parse(token.expose()).map_err(|rule| Error::Invalid(format!("the token of {setting} {rule}")))?;
+        let tokens = Tokens::open(&slack.token, "[sessions] token_file")?;
         Ok(Slack { line: Line::open(&slack.to.below(METHOD))?, tokens, resting: Mutex::default() })
     }
 
