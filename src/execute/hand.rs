@@ -12,7 +12,7 @@ use connectors::store::Store;
 use engine::clock::Clock;
 use engine::error::Error;
 use engine::fault::point;
-use engine::ledger::{Ask, Claim, Entry, Ledger, Recorded, Scope, StepOutcome, lane};
+use engine::ledger::{Ask, Claim, Entry, Ledger, Recorded, StepOutcome, lane};
 use operators::respond::steps::{AUDIT, END_SESSIONS, LANES, Performance, perform};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -183,7 +183,7 @@ impl Hand {
         if self.ledger.begun_since(claim, now_ms.saturating_sub(HOUR_MS))? < most {
             return Ok(false);
         }
-        self.ledger.hold(Scope::Group(group), true, now_ms)?;
+        self.ledger.hold_back(group)?;
         self.responses.orgs_held.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
             target: "aerie::execute",

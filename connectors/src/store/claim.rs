@@ -62,12 +62,13 @@ fn waiting(on: &dyn Statements, lane: &str, ask: &Ask<'_>) -> Result<Vec<Waiting
          ) \
          select waiting.grp, coalesce(turns.served, 0), \
              (select min(o.due_ms) from orders as o \
-                 where o.lane = ?1 and o.grp = waiting.grp and o.due_ms is not null and o.held = 0), \
+                 where o.lane = ?1 and o.grp = waiting.grp and o.due_ms is not null and o.held = 0 \
+                     and o.step >= coalesce(groups.held, 0) / 2), \
              (select count(*) from orders as o \
                  where o.state = 'claimed' and o.lane = ?1 and o.grp = waiting.grp and o.due_ms > ?2) \
          from waiting left join turns on turns.lane = ?1 and turns.grp = waiting.grp \
-         where waiting.grp is not null \
-             and not exists (select 1 from groups where groups.grp = waiting.grp and groups.held <> 0)";
+             left join groups on groups.grp = waiting.grp \
+         where waiting.grp is not null and coalesce(groups.held, 0) <> 1";
     let mut groups = Vec::new();
     for mut row in on.query(query, args![lane, ask.now_ms])? {
         let (group, served) = (row.text(0)?, row.number(1)?);
@@ -91,7 +92,8 @@ fn take_turns(on: &dyn Statements, lane: &str, ask: &Ask<'_>, room: usize) -> Re
     let mut queues = VecDeque::new();
     for group in groups {
         let due = "select seq from orders where lane = ?1 and grp = ?2 and due_ms <= ?3 and due_ms is not null \
-                   and held = 0 order by due_ms, seq limit ?4";
+                       and held = 0 and step >= coalesce((select groups.held from groups where groups.grp = ?2), 0) / 2 \
+                   order by due_ms, seq limit ?4";
         let due = on.query(due, args![lane, group.group.as_str(), ask.now_ms, most.min(group.room)])?;
         let due = due.into_iter().map(|mut row| row.number(0)).collect::<Result<VecDeque<_>, _>>()?;
         queues.push_back((group.group, due));

@@ -345,6 +345,10 @@ impl Ledger for Store {
         self.write(|statements| work::hold(statements, scope, on, now_ms))
     }
 
+    fn hold_back(&mut self, group: &str) -> Result<(), Error> {
+        self.write(|on| work::hold_back(on, group))
+    }
+
     fn retry(&mut self, id: &str, now_ms: u64) -> Result<bool, Error> {
         self.write(|on| work::retry(on, id, now_ms))
     }

@@ -80,7 +80,8 @@ pub(super) fn held_orders(on: &dyn Statements) -> Result<u64, Error> {
         return open_orders(on);
     }
     let query = "select count(*) from orders where state in ('ready', 'claimed', 'unknown') and due_ms is not null \
-                 and (held <> 0 or grp in (select grp from groups where held <> 0))";
+                 and (held <> 0 or grp in (select grp from groups where held = 1) \
+                 or step = 0 and grp in (select grp from groups where held = 2))";
     number(on, query, args![])
 }
 

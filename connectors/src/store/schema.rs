@@ -120,7 +120,7 @@ create table attempts (
 )%end_by_key;
 create index attempts_begun on attempts (lane, grp, claimed_ms);
 
--- held: not 0 while the group's orders are held. released_ms: when a hold was last lifted.
+-- held: 1 while the group's orders are held, 2 while those are of which no step is done. released_ms: when a hold was last lifted.
 create table groups (
     grp         %text primary key,
     held        %int not null,

@@ -177,6 +177,13 @@ pub(super) fn hold(statements: &dyn Statements, scope: Scope<'_>, on: bool, now_
     }
 }
 
+/// [`engine::ledger::Ledger::hold_back`] within a transaction. An admin's hold is the stronger one.
+pub(super) fn hold_back(on: &dyn Statements, group: &str) -> Result<(), Error> {
+    let upsert = "insert into groups (grp, held, released_ms) values (?1, 2, 0) on conflict (grp) do update \
+                  set held = case when groups.held = 0 then 2 else groups.held end";
+    on.execute(upsert, args![group]).map(drop)
+}
+
 /// [`engine::ledger::Ledger::retry`] within a transaction.
 pub(super) fn retry(on: &dyn Statements, id: &str, now_ms: u64) -> Result<bool, Error> {
     let found = on.query("select seq, state, steps from orders where id = ?1", args![id])?.pop();

@@ -162,6 +162,12 @@ pub trait Ledger: Send {
     /// As the store fails.
     fn hold(&mut self, scope: Scope<'_>, on: bool, now_ms: u64) -> Result<bool, Error>;
 
+    /// As a hold on a group, which is lifted likewise, but of an order that has a step done the others go on.
+    ///
+    /// # Errors
+    /// As the store fails.
+    fn hold_back(&mut self, group: &str) -> Result<(), Error>;
+
     /// Makes the order's first step that is not done due now, with a fresh count of attempts and no doubt: an admin has
     /// looked. False if there is no such order, or it is done or being worked on.
     ///

@@ -57,7 +57,31 @@ pub(super) fn groups(open: Open<'_>) -> Check {
         ensure(ok(ledger.hold(Scope::Group(group), false, 40))?, "released")?;
     }
     same("what is held", &ok(ledger.holds())?.groups, &vec![])?;
-    finish_all(open)
+    finish_all(open)?;
+    held_back(ledger.as_mut())
+}
+
+/// What is begun goes on, and nothing else is.
+fn held_back(ledger: &mut dyn Ledger) -> Check {
+    issue_for(ledger, &[("back1", "back"), ("back2", "back"), ("back3", "back")])?;
+    let claims = ok(ledger.claim(&ask(10_000_000, 1_000, 2)))?;
+    same("recorded", &ok(ledger.record(&claims[0], &done(), &[], 10_000_001))?, &Recorded::Applied)?;
+    ok(ledger.hold_back("back"))?;
+    same("it is held", &ok(ledger.holds())?.groups, &vec!["back".to_owned()])?;
+    same("what is not begun", &ok(ledger.held_orders())?, &2)?;
+    let begun = ok(ledger.claim(&ask(10_100_000, 1_000, 10)))?;
+    same("goes on", &begun.iter().map(|c| (c.order.id.as_str(), c.step)).collect::<Vec<_>>(), &vec![("back1", 1)])?;
+    ensure(ok(ledger.hold(Scope::Group("back"), true, 10_100_001))?, "an admin holds it, too")?;
+    ok(ledger.hold_back("back"))?;
+    same("all of it", &ok(ledger.claim(&ask(10_200_000, 1_000, 10)))?, &vec![])?;
+    ensure(ok(ledger.hold(Scope::Group("back"), false, 10_200_001))?, "released")?;
+    same("nothing is held any more", &ok(ledger.claim(&ask(10_300_000, 1, 10)))?.len(), &3)?;
+    for round in 21..30 {
+        for claim in &ok(ledger.claim(&ask(round * 1_000_000, 1, 100)))? {
+            record(ledger, claim, &done())?;
+        }
+    }
+    same("open after all is done", &ok(ledger.open_orders())?, &0)
 }
 
 pub(super) fn limits(open: Open<'_>) -> Check {
