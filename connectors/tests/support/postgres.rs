@@ -2,11 +2,13 @@
 //! as somebody else where the test is root, since PostgreSQL refuses root, and ends with the test, however that ends.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -70,7 +72,7 @@ impl Postgres {
 
     fn wait(&mut self) {
         let since = Instant::now();
-        while TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))).is_err() {
+        while !answers(self.port) {
             let log = || fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
             assert!(since.elapsed() < PATIENCE, "the server does not come up: {}", log());
             if self.keeper.try_wait().expect("a child can be waited for").is_some() {
@@ -115,9 +117,27 @@ fn programs() -> PathBuf {
     found.expect("PostgreSQL is installed: scripts/setup.sh does it")
 }
 
+/// Whether a server answers there to the question whether it speaks TLS. That a connection stands says less: what a
+/// killed server listened on may take one more.
+fn answers(port: u16) -> bool {
+    const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+    let ask = |mut stream: TcpStream| {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(&SSL_REQUEST)?;
+        let mut answer = [0];
+        stream.read_exact(&mut answer).map(|()| answer == *b"N")
+    };
+    TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).and_then(ask).unwrap_or(false)
+}
+
+/// A port that the system gives nobody by itself: who asks again and again for one that nobody listens on is given that
+/// very port for their own end in the end, is connected to themselves, and the server finds it taken.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % 100).expect("it is below 100") * 100;
+    let port = || 20_000 + own + NEXT.fetch_add(1, Ordering::Relaxed) % 100;
+    let mut ports = std::iter::repeat_with(port).take(100);
+    ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).expect("a port is free")
 }
 
 fn is_root() -> bool {
