@@ -2,8 +2,7 @@
 //! as somebody else where the test is root, since PostgreSQL refuses root, and ends with the test, however that ends.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -70,9 +69,16 @@ impl Postgres {
         self.wait();
     }
 
+    /// Whether it takes clients: who recovers from a kill answers before that, but turns everybody away.
+    fn accepts(&self) -> bool {
+        let mut ask = Command::new(self.programs.join("pg_isready"));
+        let asked = ask.args(["--quiet", "--host=127.0.0.1", "--port", &self.port.to_string()]).status();
+        asked.expect("pg_isready starts").success()
+    }
+
     fn wait(&mut self) {
         let since = Instant::now();
-        while !answers(self.port) {
+        while !self.accepts() {
             let log = || fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
             assert!(since.elapsed() < PATIENCE, "the server does not come up: {}", log());
             if self.keeper.try_wait().expect("a child can be waited for").is_some() {
@@ -93,9 +99,10 @@ impl Drop for Postgres {
 
 /// Starts a server under a shell that ends it once this process is gone. Ends when the server does.
 fn launch(programs: &Path, folder: &Path, port: u16) -> Child {
-    // What runs in the background of a shell has no stdin but one that it is given.
+    // What runs in the background of a shell has no stdin but one that it is given, and ignores SIGINT until it says
+    // otherwise: a server that has only begun to start hears SIGTERM alone, one that waits for its clients SIGINT too.
     const KEEP: &str = "exec 3<&0; \"$@\" 3<&- >>log 2>&1 & server=$!; \
-                        (cat <&3 >/dev/null; kill -INT $server) & wait $server; kill $!";
+                        (cat <&3 >/dev/null; kill -TERM $server; kill -INT $server) & wait $server; kill $!";
     as_nobody(Command::new("sh").current_dir(folder))
         .args(["-c", KEEP, "sh"])
         .arg(programs.join("postgres"))
@@ -114,20 +121,10 @@ fn programs() -> PathBuf {
     versions.sort();
     found.extend(versions.into_iter().rev());
     let found = found.into_iter().find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists());
-    found.expect("PostgreSQL is installed: scripts/setup.sh does it")
-}
-
-/// Whether a server answers there to the question whether it speaks TLS. That a connection stands says less: what a
-/// killed server listened on may take one more.
-fn answers(port: u16) -> bool {
-    const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
-    let ask = |mut stream: TcpStream| {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(&SSL_REQUEST)?;
-        let mut answer = [0];
-        stream.read_exact(&mut answer).map(|()| answer == *b"N")
-    };
-    TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).and_then(ask).unwrap_or(false)
+    let found = found.expect("PostgreSQL is installed: scripts/setup.sh does it");
+    // A link stands for one program: the others lie where it leads to.
+    let program = fs::canonicalize(found.join("postgres")).expect("it exists");
+    program.parent().expect("a file lies in a folder").to_owned()
 }
 
 /// A port that the system gives nobody by itself: who asks again and again for one that nobody listens on is given that
