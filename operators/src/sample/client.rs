@@ -139,7 +139,7 @@ software! {
         "" 60 ".0.0.0" "t13d1515h2_8daaf6152771_de4a06bb82e3" "t13d1515h2_8daaf6152771_de4a06bb82e3" true
 }
 
-/// What people have on their desks.
+/// What people have on their desks; nobody has Linux there.
 pub(super) static DESKTOPS: [&Software; 6] =
     [&SLACK_MAC, &SLACK_WINDOWS, &SLACK_WINDOWS, &SLACK_MAC, &CHROME_WINDOWS, &CHROME_MAC];
 /// What people have in their pockets.

@@ -65,9 +65,12 @@ pub(super) fn cloud(dice: &mut Dice) -> Address {
     Address { ip: v4(3, 120, dice.below(256) as u8, dice.between(1, 254) as u8), asn: 64_502, country: "US" }
 }
 
-/// A home line far away, as thieves rent them.
-pub(super) fn elsewhere(dice: &mut Dice) -> Address {
-    let country = dice.pick(&["BR", "VN", "RO", "ZA"]);
+/// A home line far away, as thieves rent them; never in the country that is home.
+pub(super) fn elsewhere(dice: &mut Dice, home: &str) -> Address {
+    let country = match dice.pick(&["BR", "VN", "RO", "ZA"]) {
+        country if country == home => "ID",
+        country => country,
+    };
     Address { ip: v4(177, dice.below(256) as u8, dice.below(256) as u8, 99), asn: 64_503, country }
 }
 

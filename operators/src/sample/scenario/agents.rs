@@ -62,7 +62,7 @@ const HISTORY: Verb = Verb::Call { method: "conversations.history" };
 
 /// A token without a session, used by a program.
 fn token(stage: &mut Stage<'_>, software: &'static super::Software, at: Micros) -> Origin {
-    let address = Some(network::elsewhere(&mut stage.dice));
+    let address = Some(stage.elsewhere());
     Origin { address, client: Some(program(software, at)), ..SERVER }
 }
 
@@ -76,7 +76,7 @@ fn stranger(stage: &Stage<'_>, reason: Reason, difficulty: Difficulty, first: Mi
 fn other_family(stage: &mut Stage<'_>) -> Label {
     stage.take(1);
     let loot = stage.robbed();
-    let (first, far) = (stage.minute(22), network::elsewhere(&mut stage.dice));
+    let (first, far) = (stage.minute(22), stage.elsewhere());
     let stamp = stage.desktop().session.stamp;
     let thief = origin(far, program(&FIREFOX_LINUX, first), Some(stage.stranger_device()), loot.session, stamp);
     stage.sends_many((first, 15, 10), thief, life::verb);
@@ -87,7 +87,7 @@ fn other_family(stage: &mut Stage<'_>) -> Label {
 fn downgrade(stage: &mut Stage<'_>) -> Label {
     stage.take(1);
     let loot = stage.robbed();
-    let (first, far) = (stage.minute(22), network::elsewhere(&mut stage.dice));
+    let (first, far) = (stage.minute(22), stage.elsewhere());
     let stamp = stage.desktop().session.stamp;
     let thief = Origin { client: Some(loot.client.outdated()), ..loot.same_client(far, stamp) };
     stage.sends_many((first, 12, 10), thief, life::verb);
@@ -130,7 +130,7 @@ fn python_token(stage: &mut Stage<'_>) -> Label {
 
 fn implausible(stage: &mut Stage<'_>) -> Label {
     const NOBODYS: &str = "Mozilla/5.0 (Windows NT 10.0; iPhone; Android 15) AppleWebKit/537.36 Slack_SSB/0.0.0";
-    let (first, far) = (stage.minute(10), network::elsewhere(&mut stage.dice));
+    let (first, far) = (stage.minute(10), stage.elsewhere());
     let session = stage.stranger_session(1);
     let (address, claim) = (Some(far), Some(Claim::Text(NOBODYS)));
     let thief = Origin { address, claim, session: Some(session), cookie: Some(first), ..SERVER };
@@ -159,7 +159,7 @@ fn go_replay(stage: &mut Stage<'_>) -> Label {
 }
 
 fn python_login(stage: &mut Stage<'_>) -> Label {
-    let (first, far) = (stage.minute(10), network::elsewhere(&mut stage.dice));
+    let (first, far) = (stage.minute(10), stage.elsewhere());
     let claim = Some(Claim::Of(program(&super::super::client::CHROME_WINDOWS, first)));
     let thief = Origin { claim, ..stage.stranger(far, program(&PYTHON, first), 1, first) };
     stage.sends(first, Verb::Login, thief);
@@ -169,7 +169,7 @@ fn python_login(stage: &mut Stage<'_>) -> Label {
 }
 
 fn other_system(stage: &mut Stage<'_>) -> Label {
-    let (first, far) = (stage.minute(20), network::elsewhere(&mut stage.dice));
+    let (first, far) = (stage.minute(20), stage.elsewhere());
     let claim = Some(Claim::Of(program(&SLACK_WINDOWS, first)));
     let thief = Origin { claim, ..stage.stranger(far, program(&SLACK_LINUX, first), 1, first) };
     stage.sends(first, Verb::Login, thief);

@@ -13,7 +13,7 @@ mod volumes;
 use super::World;
 use super::act::{Act, Origin, Verb};
 use super::calendar::Local;
-use super::client::{CHROME_MAC, CHROME_WINDOWS, Client, SLACK_MAC, SLACK_WINDOWS, Software};
+use super::client::{Client, Software};
 use super::dice::{Dice, Topic};
 use super::label::{Difficulty, Kind, Label};
 use super::life::{self, Places, at_precision};
@@ -307,15 +307,10 @@ impl Stage<'_> {
         Loot { session, stamp, since, client, tls, device: device.id }
     }
 
-    /// A program that the person does not work with.
-    fn foreign(&self) -> &'static Software {
-        let own = self.desktop().software;
-        match (own.os, own.browser) {
-            ("Windows", true) => &SLACK_MAC,
-            ("Windows", false) => &CHROME_MAC,
-            (_, true) => &SLACK_WINDOWS,
-            (_, false) => &CHROME_WINDOWS,
-        }
+    /// A home line far from the person's.
+    fn elsewhere(&mut self) -> Address {
+        let home = self.person().country;
+        network::elsewhere(&mut self.dice, home)
     }
 
     fn desktop(&self) -> &person::Device {

@@ -1,7 +1,7 @@
 //! `asn` and `ip_address`: networks that are on a list, rented, or impossibly far; and honest people on the move.
 
 use super::super::act::{Origin, Verb};
-use super::super::client::CHROME_WINDOWS;
+use super::super::client::{CHROME_WINDOWS, FIREFOX_LINUX};
 use super::super::label::{Difficulty, Label};
 use super::super::life;
 use super::super::network::{self, Address};
@@ -108,7 +108,7 @@ fn ip_cloud(stage: &mut Stage<'_>) -> Label {
 }
 
 fn ip_new_stranger(stage: &mut Stage<'_>) -> Label {
-    let (far, software) = (network::elsewhere(&mut stage.dice), stage.foreign());
+    let (far, software) = (stage.elsewhere(), &FIREFOX_LINUX);
     let first = login(stage, far, software);
     logged_in(stage, Reason::IpAddress, Difficulty::Moderate, first)
 }
@@ -117,7 +117,7 @@ fn ip_impossible_travel(stage: &mut Stage<'_>) -> Label {
     stage.take(1);
     let place = stage.place();
     stage.works((1, 18), 90, place);
-    let (first, far) = (stage.minute(48), network::elsewhere(&mut stage.dice));
+    let (first, far) = (stage.minute(48), stage.elsewhere());
     let (client, tls) = (stage.desktop().client(first), stage.desktop().tls);
     let thief = Origin { tls, ..stage.stranger(far, client, 1, first) };
     stage.sends(first, Verb::Login, thief);

@@ -59,7 +59,7 @@ fn breadth_slow(stage: &mut Stage<'_>) -> Label {
 /// A thief's browser reads `percent` of what is surely too much, evenly over nearly an hour.
 fn breadth(stage: &mut Stage<'_>, difficulty: Difficulty, percent: u64) -> Label {
     let begin = stage.minute(4);
-    let far = network::elsewhere(&mut stage.dice);
+    let far = stage.elsewhere();
     let thief = stage.stranger(far, program(&CHROME_WINDOWS, begin), 1, begin);
     stage.sends(begin, Verb::Login, thief);
     let much = (begin.plus(Span::from_secs(2)), stage.org().bar_sure(Volume::Breadth, begin) * percent / 100, 56);

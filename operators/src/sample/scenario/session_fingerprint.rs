@@ -92,7 +92,7 @@ fn replay_automation(stage: &mut Stage<'_>) -> Label {
 fn replay_same_build(stage: &mut Stage<'_>) -> Label {
     stage.take(1);
     let loot = stage.robbed();
-    let (first, far) = (stage.minute(30), network::elsewhere(&mut stage.dice));
+    let (first, far) = (stage.minute(30), stage.elsewhere());
     let thief = origin(far, loot.client, Some(stage.stranger_device()), loot.session, loot.stamp);
     for i in 0..12 {
         let verb = life::verb(&mut stage.dice);
@@ -104,7 +104,7 @@ fn replay_same_build(stage: &mut Stage<'_>) -> Label {
 fn replay_copied_profile(stage: &mut Stage<'_>) -> Label {
     stage.take(1);
     let loot = stage.robbed();
-    let (lag, far) = (stage.dice.between(125, 170), network::elsewhere(&mut stage.dice));
+    let (lag, far) = (stage.dice.between(125, 170), stage.elsewhere());
     let first = loot.since.plus(Span::from_secs(lag));
     let thief = origin(far, loot.client, Some(loot.device), loot.session, loot.stamp);
     for i in 0..3 {
@@ -116,7 +116,7 @@ fn replay_copied_profile(stage: &mut Stage<'_>) -> Label {
 fn client_swap(stage: &mut Stage<'_>) -> Label {
     stage.take(1);
     let loot = stage.robbed();
-    let (first, far) = (stage.minute(22), network::elsewhere(&mut stage.dice));
+    let (first, far) = (stage.minute(22), stage.elsewhere());
     let other = if loot.client.software.os == "Windows" { &SLACK_MAC } else { &CHROME_WINDOWS };
     let stamp = stage.desktop().session.stamp;
     let thief = origin(far, program(other, first), Some(stage.stranger_device()), loot.session, stamp);
@@ -145,7 +145,7 @@ fn tls_swap(stage: &mut Stage<'_>) -> Label {
 fn persisting(stage: &mut Stage<'_>) -> Label {
     stage.take(4);
     let place = stage.place();
-    let far = network::elsewhere(&mut stage.dice);
+    let far = stage.elsewhere();
     let other = if stage.desktop().software.os == "Windows" { &SLACK_MAC } else { &SLACK_WINDOWS };
     for turn in 0..5 {
         stage.works((turn * 40, turn * 40 + 15), 180, place);

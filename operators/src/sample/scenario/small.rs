@@ -2,10 +2,9 @@
 //! `unexpected_admin_action`; and the few that are none.
 
 use super::super::act::{App, Verb};
-use super::super::client::CHROME_WINDOWS;
+use super::super::client::{CHROME_WINDOWS, FIREFOX_LINUX};
 use super::super::label::{Difficulty, Label};
 use super::super::machines;
-use super::super::network;
 use super::super::org::Org;
 use super::super::person::{Kind, Role};
 use super::{OF_STRANGER, SERVER, Scenario, Stage, When, is_mobile, measured, program, scene, times};
@@ -68,7 +67,7 @@ fn malware(stage: &Stage<'_>, difficulty: Difficulty, (count, minutes): (u64, u6
 }
 
 fn malware_thief(stage: &mut Stage<'_>) -> Label {
-    let (begin, far) = (stage.minute(5), network::elsewhere(&mut stage.dice));
+    let (begin, far) = (stage.minute(5), stage.elsewhere());
     let thief = stage.stranger(far, program(&CHROME_WINDOWS, begin), 1, begin);
     stage.sends_many((begin, 10, 10), thief, |dice| Verb::Malware { file: dice.below(9_000) });
     Label { also: OF_STRANGER.to_vec(), ..malware(stage, Difficulty::Blatant, (10, 10)) }
@@ -108,7 +107,7 @@ fn spam(stage: &Stage<'_>, difficulty: Difficulty, (count, minutes): (u64, u64))
 }
 
 fn spam_thief(stage: &mut Stage<'_>) -> Label {
-    let (begin, far) = (stage.minute(3), network::elsewhere(&mut stage.dice));
+    let (begin, far) = (stage.minute(3), stage.elsewhere());
     let thief = stage.stranger(far, program(&CHROME_WINDOWS, begin), 1, begin);
     stage.sends_many((begin, 150, 20), thief, |_| PUBLISH);
     Label { also: OF_STRANGER.to_vec(), ..spam(stage, Difficulty::Blatant, (150, 20)) }
@@ -190,8 +189,8 @@ fn rare(stage: &mut Stage<'_>, begin: Micros, count: usize, origin: super::Origi
 
 /// A stranger in an admin's name does `count` things that are rarely done.
 fn taken_over(stage: &mut Stage<'_>, difficulty: Difficulty, count: usize) -> Label {
-    let (begin, far) = (stage.minute(10), network::elsewhere(&mut stage.dice));
-    let thief = stage.stranger(far, program(stage.foreign(), begin), 1, begin);
+    let (begin, far) = (stage.minute(10), stage.elsewhere());
+    let thief = stage.stranger(far, program(&FIREFOX_LINUX, begin), 1, begin);
     stage.sends(begin, Verb::Login, thief);
     let first = begin.plus(Span::from_secs(40));
     rare(stage, first, count, thief);
@@ -209,7 +208,7 @@ fn admin_stranger(stage: &mut Stage<'_>) -> Label {
 
 fn admin_night(stage: &mut Stage<'_>) -> Label {
     stage.take(1);
-    let (first, far) = (stage.minute(10), network::elsewhere(&mut stage.dice));
+    let (first, far) = (stage.minute(10), stage.elsewhere());
     let action = stage.dice.pick(&RARE);
     stage.own(Kind::Desktop, first, far, Verb::Admin { action });
     let also = OF_STRANGER.to_vec();

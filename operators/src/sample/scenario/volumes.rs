@@ -3,7 +3,6 @@
 
 use super::super::client::CHROME_WINDOWS;
 use super::super::label::{Difficulty, Label};
-use super::super::network;
 use super::super::org::Style;
 use super::super::person::{Kind, Role};
 use super::super::volume::Volume;
@@ -95,7 +94,7 @@ pub(super) fn thief<const V: usize>(stage: &mut Stage<'_>) -> Label {
     // A hundred thousand API calls would be no harder to tell than some thousand.
     let times = if volume == Volume::Calls { 3 } else { 10 };
     let much = (begin, stage.org().bar_sure(volume, begin) * times, 50);
-    let far = network::elsewhere(&mut stage.dice);
+    let far = stage.elsewhere();
     let thief = stage.stranger(far, program(&CHROME_WINDOWS, begin), 1, begin);
     stage.sends(begin, super::Verb::Login, thief);
     stage.sends_many(much, thief, |dice| volume.verb(dice));
