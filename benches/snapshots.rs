@@ -126,7 +126,12 @@ struct Bench {
 
 impl Bench {
     fn job(&self, name: &str, input: &Path, snapshot_every: &str, workers: usize) -> config::Job {
+        self.job_that(name, input, snapshot_every, workers, false)
+    }
+
+    fn job_that(&self, name: &str, input: &Path, snapshot_every: &str, workers: usize, follow: bool) -> config::Job {
         let flags = config::Flags {
+            follow,
             input: vec![input.to_owned()],
             data_dir: Some(self.folder.join(name)),
             workers: Some(workers.to_string()),
@@ -164,11 +169,7 @@ impl Bench {
     fn touched(&self) {
         let input = self.folder.join("touched.ndjson");
         File::create(&input).expect("a file can be made");
-        let mut job = self.job("touched", &input, "1h", WORKERS);
-        for source in &mut job.sources {
-            let config::SourceKind::File(file) = &mut source.kind;
-            file.follow = true;
-        }
+        let job = self.job_that("touched", &input, "1h", WORKERS, true);
         let repository = repository(&job.data_dir, None).expect("a folder for snapshots");
         let mut end = End::default();
         for percent in [100].into_iter().chain(TOUCHED) {

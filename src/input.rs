@@ -1,26 +1,29 @@
-//! What a job reads: activity files and control files, checked before anything starts. Owned here: partitions and
-//! their names, control records of all files in one order, and the fingerprint by which a data directory knows its job.
+//! What a job reads: sources of activity and control files, checked before anything starts. Owned here: control records
+//! of all files in one order, and the fingerprint by which a data directory knows its job. Not owned here: what a partition
+//! of each kind of source is (`feed`, and a file for each kind).
 
+mod feed;
+mod file;
 mod recorded;
 
 pub use recorded::Moved;
 
 use crate::job::at_whole_millis;
 use config::{Job, SourceKind};
-use connectors::file::{FileIdentity, FilePartition, Mode, Sameness, identity};
 use engine::error::Error;
 use engine::snapshot::repository::Repository;
 use engine::source::{Partition, Timing};
-use engine::time::{Micros, Span};
+use engine::time::Micros;
+use feed::{Feed, Terms};
 use operators::decode::control::{ControlProblem, in_force, line_count, parse_control_file, parse_tor_list};
 use operators::decode::networks::{About, Networks};
 use operators::detect::user_agent_parser::UserAgentParser;
 use operators::model::control::{ControlRecord, ControlValue};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Most problems of control files that are shown.
@@ -28,7 +31,7 @@ const PROBLEMS_SHOWN: usize = 20;
 
 /// The input of a job.
 pub struct Input {
-    files: Vec<InputFile>,
+    feeds: Vec<Feed>,
     /// Control records of all files, in order of time, whole milliseconds.
     pub control: Arc<[ControlRecord]>,
     /// Databases that say of an address what its event does not.
@@ -62,40 +65,7 @@ impl ListChange {
     }
 }
 
-struct InputFile {
-    identity: FileIdentity,
-    /// Where it lies: the identity's path, but for a file that has moved since.
-    path: PathBuf,
-    follow: bool,
-    timing: Timing,
-    org: Option<String>,
-    speaks_for: Option<BTreeSet<String>>,
-}
-
-/// On which terms a file is read, as a fingerprint holds them: all that its records' meaning depends on.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Terms {
-    follow: bool,
-    max_disorder_us: u64,
-    lateness_limit_us: u64,
-    org: Option<String>,
-    speaks_for: Option<BTreeSet<String>>,
-}
-
-impl InputFile {
-    fn terms(&self) -> Terms {
-        Terms {
-            follow: self.follow,
-            max_disorder_us: self.timing.max_disorder.0,
-            lateness_limit_us: self.timing.lateness_limit.0,
-            org: self.org.clone(),
-            speaks_for: self.speaks_for.clone(),
-        }
-    }
-}
-
-/// Names in a fingerprint: each of these, and a path.
-const INPUT: &str = "input ";
+/// Names in a fingerprint: each of these, and a path or the name of a partition.
 const TERMS: &str = "source of ";
 const CONTROL: &str = "control ";
 const TOR_LIST: &str = "tor list ";
@@ -112,45 +82,33 @@ impl Input {
     /// Looks at every file that the job names. An error names the first activity file that cannot be read, or all
     /// problems of the control files.
     pub fn of(job: &Job) -> Result<Self, Error> {
-        let mut files = Vec::new();
+        let mut feeds = Vec::new();
         for source in &job.sources {
-            let SourceKind::File(kind) = &source.kind;
-            let timing = Timing {
-                max_disorder: source.max_disorder,
-                max_delay: Span(source.max_delay.as_micros() as u64),
-                lateness_limit: source.lateness_limit,
-                ..Timing::default()
+            let terms = Terms::of(source);
+            let places = match &source.kind {
+                SourceKind::File(file) => file::places(file)?,
             };
-            for path in &kind.paths {
-                files.push(InputFile {
-                    identity: readable(path)?,
-                    path: path.clone(),
-                    follow: kind.follow,
-                    timing,
-                    org: source.org.clone(),
-                    speaks_for: (!source.speaks_for.is_empty()).then(|| source.speaks_for.clone()),
-                });
-            }
+            feeds.extend(places.into_iter().map(|place| Feed { place, terms: terms.clone() }));
         }
         let mut side = BTreeMap::new();
         let control = control(job, &mut side)?.into();
         let networks = Arc::new(networks(job, &mut side)?);
         let regexes = job.detect.user_agents.as_deref();
         let agents = parser(regexes.map(|path| side_file(USER_AGENTS, path, 0, &mut side)).transpose()?)?;
-        Ok(Input { files, control, networks, agents, side })
+        Ok(Input { feeds, control, networks, agents, side })
     }
 
-    /// Bytes of all files, zero if any of them may grow.
+    /// Bytes of all partitions, zero if any of them may grow.
     pub fn bytes(&self) -> u64 {
-        match self.follows() {
+        match self.is_live() {
             true => 0,
-            false => self.files.iter().map(|file| file.identity.size).sum(),
+            false => self.feeds.iter().map(|feed| feed.place.bytes()).sum(),
         }
     }
 
-    /// Whether any file is followed.
-    pub fn follows(&self) -> bool {
-        self.files.iter().any(|file| file.follow)
+    /// Whether any partition may grow while it is read.
+    pub fn is_live(&self) -> bool {
+        self.feeds.iter().any(|feed| feed.place.is_live())
     }
 
     /// The input with what came in while the job ran.
@@ -166,51 +124,43 @@ impl Input {
         self.control.iter().filter_map(ListChange::of).collect()
     }
 
-    /// Names of the partitions: absolute paths.
+    /// Names of the partitions.
     pub fn names(&self) -> Arc<[String]> {
-        self.files.iter().map(|file| file.identity.path.clone()).collect()
+        self.feeds.iter().map(|feed| feed.place.name().to_owned()).collect()
     }
 
     /// Of each partition: the org of events that name none, and the orgs that it may speak for.
     pub fn orgs(&self) -> Vec<(Option<String>, Option<BTreeSet<String>>)> {
-        self.files.iter().map(|file| (file.org.clone(), file.speaks_for.clone())).collect()
+        self.feeds.iter().map(|feed| (feed.terms.org.clone(), feed.terms.speaks_for.clone())).collect()
     }
 
     /// The partitions.
     pub fn partitions(&self) -> Vec<(Arc<dyn Partition>, Timing)> {
-        let partition = |file: &InputFile| {
-            let mode = if file.follow { Mode::Follow } else { Mode::Bounded };
-            let name = file.identity.path.clone();
-            (Arc::new(FilePartition::new(name, &file.path, mode)) as Arc<dyn Partition>, file.timing)
-        };
-        self.files.iter().map(partition).collect()
+        self.feeds.iter().map(|feed| (feed.place.partition(), feed.terms.timing())).collect()
     }
 
-    /// What must be the same when the job goes on. Files are compared with those of the newest snapshot, so that the
-    /// message can say what became of them.
+    /// What must be the same when the job goes on. What is read is compared with what the newest snapshot says of it, so
+    /// that the message can say what became of it.
     pub fn fingerprint(&self, repository: &Repository) -> Result<BTreeMap<String, String>, Error> {
-        let mut fingerprint = self.side.clone();
-        for file in &self.files {
-            let path = &file.identity.path;
-            fingerprint.insert(format!("{INPUT}{path}"), describe(&file.identity)?);
-            fingerprint.insert(format!("{TERMS}{path}"), describe(&file.terms())?);
-        }
         let newest = repository.list()?.into_iter().rev().find_map(|found| found.manifest.ok());
-        let Some(newest) = newest else { return Ok(fingerprint) };
-        for (name, was) in newest.fingerprint.iter().filter(|(name, _)| name.starts_with(INPUT)) {
-            let Some(now) = fingerprint.get_mut(name) else { continue };
-            let Ok(former) = serde_json::from_str::<FileIdentity>(was) else { continue };
-            let follow = self.files.iter().any(|file| file.identity.path == former.path && file.follow);
-            unchanged(&former, follow, newest.complete)?;
-            now.clone_from(was);
+        let mut fingerprint = self.side.clone();
+        for feed in &self.feeds {
+            let key = feed.place.key();
+            let was = newest.as_ref().and_then(|newest| Some((newest.fingerprint.get(&key)?, newest.complete)));
+            let is = match was {
+                Some((was, complete)) => feed.place.since(was, complete)?,
+                None => feed.place.mark()?,
+            };
+            fingerprint.insert(key, is);
+            fingerprint.insert(format!("{TERMS}{}", feed.place.name()), describe(&feed.terms)?);
         }
         Ok(fingerprint)
     }
 
-    /// A fingerprint without what may differ between processes that look at a growing file one after the other.
+    /// A fingerprint without what may differ between processes that look at a growing partition one after the other.
     pub fn without_growth(&self, mut fingerprint: BTreeMap<String, String>) -> BTreeMap<String, String> {
-        for file in self.files.iter().filter(|file| file.follow) {
-            fingerprint.insert(format!("input {}", file.identity.path), String::new());
+        for feed in self.feeds.iter().filter(|feed| feed.place.is_live()) {
+            fingerprint.insert(feed.place.key(), String::new());
         }
         fingerprint
     }
@@ -218,37 +168,6 @@ impl Input {
 
 fn describe(value: &impl Serialize) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|error| Error::Fault(format!("a fingerprint has no JSON form: {error}")))
-}
-
-/// Refuses a file that is not the one that this data directory has read.
-fn unchanged(former: &FileIdentity, follow: bool, complete: bool) -> Result<(), Error> {
-    let what = match former.check()? {
-        Sameness::Same => return Ok(()),
-        Sameness::Grown if follow && !complete => return Ok(()),
-        Sameness::Grown => "has grown",
-        Sameness::Shorter => "is shorter than it was",
-        Sameness::Changed => "is another file than it was",
-    };
-    Err(Error::Invalid(format!(
-        "{} {what} since this data directory read it: bring the former file back, or use another --data-dir",
-        former.path
-    )))
-}
-
-/// The identity of a file that can be read.
-fn readable(path: &Path) -> Result<FileIdentity, Error> {
-    let refuse = |why: &str| {
-        Error::Invalid(format!(
-            "cannot read the input file {}: {why}; check the path and its permissions",
-            path.display()
-        ))
-    };
-    match fs::metadata(path) {
-        Err(error) => Err(refuse(&error.to_string())),
-        Ok(found) if found.is_dir() => Err(refuse("it is a directory")),
-        Ok(found) if !found.is_file() => Err(refuse("it is no regular file")),
-        Ok(_) => identity(path).map_err(|error| refuse(&error.to_string())),
-    }
 }
 
 /// The records of all control files and the Tor list.

@@ -5,7 +5,7 @@ use crate::cli::counted;
 use crate::job::DECIDE;
 use crate::run::{Phase, Watch};
 use crate::telemetry::event_time;
-use config::{Job, SourceKind};
+use config::Job;
 use engine::time::{Micros, Stamp};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use operators::respond::message::utc;
@@ -86,9 +86,8 @@ impl Inputs {
     fn of(job: &Job) -> Inputs {
         let (mut followed, mut bytes, mut lines) = (false, 0, 0);
         for source in &job.sources {
-            let SourceKind::File(file) = &source.kind;
-            followed |= file.follow;
-            for path in &file.paths {
+            followed |= source.kind.is_live();
+            for path in source.kind.files() {
                 let (more_bytes, more_lines) = head(path);
                 bytes += more_bytes;
                 lines += more_lines;

@@ -332,7 +332,7 @@ impl Carrying<'_> {
     /// over nobody hears anything: its time has nothing to do with that of lists and of effects, and a job over it is to
     /// come to the same each time.
     fn beside(&self, parts: &mut Parts, repository: &Repository) -> Result<Option<Beside>, Error> {
-        if !self.input.follows() {
+        if !self.input.is_live() {
             return Ok(None);
         }
         let open = || self.ledger.open_as(self.generation);

@@ -16,7 +16,7 @@ use crate::problem::{Problem, Problems};
 use crate::read::{self, Refusal, Section};
 use crate::respond::{self, Respond};
 use crate::sessions::{self, Sessions};
-use crate::source::{self, Source, SourceKind};
+use crate::source::{self, Source};
 use crate::value::{Origin, Value};
 use operators::decode::networks::About;
 use std::net::SocketAddr;
@@ -151,11 +151,9 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     let sources = source::read_all(root);
     let http_listen = root.section("http", |http| http.read("listen", loopback));
     let networks = root.section("networks", networks::read);
-    let follows = sources.iter().flatten().any(|source| match &source.kind {
-        SourceKind::File(file) => file.follow,
-    });
+    let is_live = sources.iter().flatten().any(|source| source.kind.is_live());
     // Of sources that cannot be read enough is said.
-    let threat_lists = root.section("threat_lists", |section| lists::read(section, follows || sources.is_none()));
+    let threat_lists = root.section("threat_lists", |section| lists::read(section, is_live || sources.is_none()));
     let detect = root.section("detect", detect::read);
     let latch = root.section("decide", |decide| decide.read("latch", read::switch));
     let ledger = root.section("ledger", ledger::read);

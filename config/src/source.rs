@@ -1,5 +1,9 @@
 //! `[[source]]`: where activity comes from, and how late and how quiet a source may be.
 
+mod file;
+
+pub use file::FileSource;
+
 use crate::read::{self, Refusal, Section};
 use engine::time::Span;
 use std::collections::BTreeSet;
@@ -31,14 +35,27 @@ pub enum SourceKind {
     File(FileSource),
 }
 
-/// What a file source reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FileSource {
-    /// The files, each a partition; at least one.
-    pub paths: Vec<PathBuf>,
-    /// Read on as they grow.
-    pub follow: bool,
+impl SourceKind {
+    /// Whether it may grow while it is read: then the job goes on until it is told to stop, and the clock matters.
+    pub fn is_live(&self) -> bool {
+        match self {
+            SourceKind::File(file) => file.follow,
+        }
+    }
+
+    /// The files that have to be there before anything is read.
+    pub fn files(&self) -> &[PathBuf] {
+        match self {
+            SourceKind::File(file) => &file.paths,
+        }
+    }
+
+    /// What is read, for people.
+    pub fn describe(&self) -> String {
+        match self {
+            SourceKind::File(file) => file.describe(),
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -59,12 +76,18 @@ fn read_one(section: &mut Section<'_>, seen: &mut BTreeSet<PathBuf>) -> Option<S
     const DAY: Duration = Duration::from_secs(24 * 3_600);
     const MILLISECOND: Duration = Duration::from_millis(1);
     let kind = section.require("kind", "kind = \"file\" reads files", read::one_of(KINDS));
+    let kind = match kind {
+        Some(Kind::File) => FileSource::read(section, seen).map(SourceKind::File),
+        None => {
+            section.pass_over();
+            None
+        }
+    };
     let org = section.read_if_set("org", read::text);
     let speaks_for = section.read_list("speaks_for", read::text);
     let max_disorder = section.read("max_disorder", read::duration(Duration::ZERO..=DAY));
     let max_delay = section.read("max_delay", read::duration(MILLISECOND..=DAY));
     let lateness_limit = section.read("lateness_limit", read::duration(Duration::ZERO..=28 * DAY));
-    let file = read_file(section, seen);
     if let (Some(Some(org)), Some(orgs)) = (&org, &speaks_for)
         && !orgs.is_empty()
         && !orgs.contains(org)
@@ -73,30 +96,13 @@ fn read_one(section: &mut Section<'_>, seen: &mut BTreeSet<PathBuf>) -> Option<S
         section.refuse("org", Refusal::new(rule).hint("add it to speaks_for"));
     }
     Some(Source {
-        kind: match kind? {
-            Kind::File => SourceKind::File(file?),
-        },
+        kind: kind?,
         org: org?,
         speaks_for: speaks_for?.into_iter().collect(),
         max_disorder: span(max_disorder?),
         max_delay: max_delay?,
         lateness_limit: span(lateness_limit?),
     })
-}
-
-fn read_file(section: &mut Section<'_>, seen: &mut BTreeSet<PathBuf>) -> Option<FileSource> {
-    let paths = section.read_list("paths", read::path);
-    let follow = section.read("follow", read::switch);
-    if paths.as_ref().is_some_and(Vec::is_empty) {
-        section.refuse("paths", Refusal::new("must name at least one file").hint("paths = [\"events.ndjson\"]"));
-    }
-    for path in paths.iter().flatten() {
-        if !seen.insert(path.clone()) {
-            let rule = format!("names {:?} twice, here or in a source above", path.display().to_string());
-            section.refuse("paths", Refusal::new(rule).hint("each file is one partition of one source"));
-        }
-    }
-    Some(FileSource { paths: paths?, follow: follow? })
 }
 
 /// Event time; the rules allow no duration that does not fit.

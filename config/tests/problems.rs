@@ -100,9 +100,8 @@ fn flags_alone_are_a_job() {
         ..Flags::default()
     };
     let job = Job::from_flags(flags, Vec::new()).expect("enough to run");
-    let config::SourceKind::File(files) = &job.sources[0].kind;
-    assert_eq!(files.paths, [PathBuf::from("a.ndjson"), "b.ndjson".into()]);
-    assert!(files.follow && job.shadow);
+    assert_eq!(job.sources[0].kind.files(), [PathBuf::from("a.ndjson"), "b.ndjson".into()]);
+    assert!(job.sources[0].kind.is_live() && job.shadow);
     assert_eq!((job.state_memory_bytes, job.control.len()), (64 << 20, 1));
     assert_eq!(job.sources[0].max_disorder, engine::time::Span::from_secs(5));
 

@@ -2,7 +2,7 @@
 
 use super::{Failure, print, run};
 use crate::templates;
-use config::{Flags, ImportedAnomalies, Job, Sessions, Source, SourceKind};
+use config::{Flags, ImportedAnomalies, Job, Sessions, Source};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -101,10 +101,6 @@ fn write_messages(to: &mut String, job: &Job) -> std::fmt::Result {
 }
 
 fn describe_source(source: &Source) -> String {
-    let SourceKind::File(file) = &source.kind;
-    let paths: Vec<_> = file.paths.iter().map(|path| path.display().to_string()).collect();
-    let paths = paths.join(", ");
-    let end = if file.follow { ", and on as they grow" } else { ", to the end" };
     let org = source.org.as_ref().map_or(String::new(), |org| format!(", for org {org} where none is named"));
-    format!("{paths}{end}{org}")
+    format!("{}{org}", source.kind.describe())
 }

@@ -6,7 +6,7 @@ use crate::progress::Shown;
 use crate::run::{Finished, Totals, Watch, run_as};
 use crate::serve::{self, Port};
 use crate::supervise;
-use config::{Flags, Job, JobFile, Layers, SourceKind};
+use config::{Flags, Job, JobFile, Layers};
 use engine::flow::Ended;
 use std::fmt::Write;
 use std::io::{self, BufReader, Read};
@@ -166,10 +166,7 @@ pub(super) fn load(config: Option<&Path>, flags: Flags) -> Result<Job, Failure> 
 
 /// Every file that the job reads has to be there before anything starts.
 fn require_files(job: &Job) -> Result<(), Failure> {
-    let inputs = job.sources.iter().flat_map(|source| {
-        let SourceKind::File(file) = &source.kind;
-        file.paths.iter()
-    });
+    let inputs = job.sources.iter().flat_map(|source| source.kind.files());
     let files = inputs.chain(&job.control).chain(&job.tor_list);
     // A pipe cannot be read again after a crash, and opening one waits for its writer.
     let pipe = |path: &Path| path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir());

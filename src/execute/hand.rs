@@ -7,7 +7,7 @@ use super::answer::Answer;
 use super::tell::Messenger;
 use super::terminate::{Terminator, Times};
 use crate::run::Responses;
-use config::{Job, SourceKind};
+use config::Job;
 use connectors::store::Store;
 use engine::clock::Clock;
 use engine::error::Error;
@@ -40,10 +40,8 @@ struct Limits {
 
 impl Rules {
     pub(super) fn of(job: &Job) -> Self {
-        let follows = job.sources.iter().any(|source| match &source.kind {
-            SourceKind::File(file) => file.follow,
-        });
-        let earnest = follows || LANES.iter().any(|lane| !super::is_done_here(job, lane));
+        let is_live = job.sources.iter().any(|source| source.kind.is_live());
+        let earnest = is_live || LANES.iter().any(|lane| !super::is_done_here(job, lane));
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let limits = Limits {
             age_ms: millis(job.respond.max_response_age),

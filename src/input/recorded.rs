@@ -1,12 +1,12 @@
 //! What a job has read, from the fingerprint in its snapshots, to be read once more. Owned here: that it is the same, also
 //! when it lies elsewhere now.
 
-use super::{CONTROL, INPUT, Input, InputFile, SideFile, TERMS, TOR_LIST, Terms, USER_AGENTS};
-use super::{add_database, database, parser, read_side, readable, records, side_mark};
+use super::feed::{Feed, Terms};
+use super::file::{INPUT, InputFile, readable};
+use super::{CONTROL, Input, SideFile, TERMS, TOR_LIST, USER_AGENTS};
+use super::{add_database, database, parser, read_side, records, side_mark};
 use connectors::file::{FileIdentity, Sameness};
 use engine::error::Error;
-use engine::source::Timing;
-use engine::time::Span;
 use operators::decode::networks::{About, Networks};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,12 +29,13 @@ impl Input {
     /// [`Error::Invalid`] naming the file that is missing, is another than it was, or was never read.
     pub fn recorded(fingerprint: &BTreeMap<String, String>, moved: &Moved) -> Result<Self, Error> {
         let mut elsewhere = moved.input.clone();
-        let mut files = Vec::new();
+        let mut feeds = Vec::new();
         for (path, identity) in named(fingerprint, INPUT) {
             let identity: FileIdentity = parse(path, identity)?;
             let terms = fingerprint.get(&format!("{TERMS}{path}")).map_or("", String::as_str);
             let terms: Terms = parse(path, terms)?;
-            files.push(file(identity, terms, &mut elsewhere)?);
+            let place = Box::new(file(identity, terms.follow, &mut elsewhere)?);
+            feeds.push(Feed { place, terms });
         }
         refuse_strangers("input", &elsewhere)?;
         let mut elsewhere = moved.control.clone();
@@ -60,7 +61,7 @@ impl Input {
         refuse_strangers("control", &elsewhere)?;
         let control = records(tor_list, control.into_values().collect())?.into();
         let (networks, agents) = (Arc::new(networks), parser(regexes)?);
-        Ok(Input { files, control, networks, agents, side: BTreeMap::new() })
+        Ok(Input { feeds, control, networks, agents, side: BTreeMap::new() })
     }
 }
 
@@ -78,25 +79,19 @@ fn parse<T: serde::de::DeserializeOwned>(path: &str, text: &str) -> Result<T, Er
 }
 
 /// One file, where it was read or among those that lie elsewhere.
-fn file(identity: FileIdentity, terms: Terms, elsewhere: &mut Vec<PathBuf>) -> Result<InputFile, Error> {
-    let path = match take(elsewhere, &identity.path, |path| is_same(&identity, path, terms.follow))? {
+fn file(identity: FileIdentity, follow: bool, elsewhere: &mut Vec<PathBuf>) -> Result<InputFile, Error> {
+    let path = match take(elsewhere, &identity.path, |path| is_same(&identity, path, follow))? {
         Some(path) => path,
         None => {
             let path = PathBuf::from(&identity.path);
-            if !is_same(&identity, &path, terms.follow).map_err(|error| elsewhere_now(error, "--input"))? {
+            if !is_same(&identity, &path, follow).map_err(|error| elsewhere_now(error, "--input"))? {
                 return Err(another(&identity.path, "--input"));
             }
             path
         }
     };
-    let timing = Timing {
-        max_disorder: Span(terms.max_disorder_us),
-        lateness_limit: Span(terms.lateness_limit_us),
-        ..Timing::default()
-    };
-    let Terms { org, speaks_for, .. } = terms;
     // What it followed is read to its present end: the clock has no say in it any more.
-    Ok(InputFile { identity, path, follow: false, timing, org, speaks_for })
+    Ok(InputFile { identity, path, follow: false })
 }
 
 fn is_same(identity: &FileIdentity, path: &Path, follow: bool) -> Result<bool, Error> {
