@@ -1,7 +1,8 @@
 //! What lies under a URL, fetched whole: over HTTP or HTTPS, within bounds of size, time and redirects. Owned here: those
 //! bounds, and that no message names the URL, which may hold a token. Not owned here: what is fetched, and how often;
-//! and what is posted (`post`).
+//! what is posted (`post`), and what is asked for at a destination that a job has set (`get`).
 
+pub mod get;
 pub mod post;
 
 use engine::error::Error;

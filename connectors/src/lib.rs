@@ -5,6 +5,7 @@ pub mod file;
 pub mod http;
 pub mod mail;
 pub mod outbox;
+pub mod pages;
 pub mod reach;
 pub mod sign;
 pub mod smtp;

@@ -11,7 +11,7 @@ use engine::error::Error;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, ClientBuilder, Response, Url};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -81,6 +81,11 @@ impl Destination {
         self.url.host_str().unwrap_or_default()
     }
 
+    /// The URL itself, which no message may hold.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// What lies under a name below this one.
     pub fn below(&self, name: &str) -> Self {
         let mut url = self.url.clone();
@@ -116,7 +121,7 @@ pub enum Failure {
     NoAnswer(String),
 }
 
-type LookUp = fn(&str, u16) -> Result<Vec<SocketAddr>, String>;
+pub(super) type LookUp = fn(&str, u16) -> Result<Vec<SocketAddr>, String>;
 
 impl Poster {
     /// A poster that says `headers` with every request. From the request to the end of its answer it takes at most
@@ -129,20 +134,7 @@ impl Poster {
     }
 
     fn that_looks_up(look_up: LookUp, to: &Destination, headers: HeaderMap, timeout: Duration) -> Result<Self, Error> {
-        let client = Client::builder()
-            .default_headers(headers)
-            // So that it is known which of the two ran out.
-            .connect_timeout(CONNECT_TIMEOUT.min(timeout / 2))
-            .timeout(timeout)
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .http1_only()
-            .http1_max_headers(HEADERS_MAX)
-            // A connection that was kept may be gone, and then nobody knows whether the request arrived.
-            .pool_max_idle_per_host(0)
-            .dns_resolver(Arc::new(Vetted { look_up, private: to.private }))
+        let client = builder(look_up, to, headers, timeout)
             .build()
             .map_err(|error| Error::Invalid(format!("cannot post anything: {}", said(error))))?;
         Ok(Poster { client, to: to.clone() })
@@ -164,7 +156,7 @@ impl Poster {
             false => Failure::NoAnswer(said(error)),
         })?;
         let status = answer.status().as_u16();
-        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(wait);
+        let retry_after = retry_after(&answer);
         let mut read = Vec::new();
         let body = loop {
             match answer.chunk().await {
@@ -178,6 +170,29 @@ impl Poster {
         };
         Ok(Reply { status, retry_after, body })
     }
+}
+
+/// What all requests to destinations have in common.
+pub(super) fn builder(look_up: LookUp, to: &Destination, headers: HeaderMap, timeout: Duration) -> ClientBuilder {
+    Client::builder()
+        .default_headers(headers)
+        // So that it is known which of the two ran out.
+        .connect_timeout(CONNECT_TIMEOUT.min(timeout / 2))
+        .timeout(timeout)
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .http1_only()
+        .http1_max_headers(HEADERS_MAX)
+        // A connection that was kept may be gone, and then nobody knows whether the request arrived.
+        .pool_max_idle_per_host(0)
+        .dns_resolver(Arc::new(Vetted { look_up, private: to.private }))
+}
+
+/// When an answer asks to be called again.
+pub(super) fn retry_after(answer: &Response) -> Option<Duration> {
+    answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(wait)
 }
 
 /// `Retry-After`: seconds, or a date.
@@ -206,4 +221,4 @@ impl Resolve for Vetted {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

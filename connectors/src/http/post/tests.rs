@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A server that has each connection answered by `answer`, which is given what was asked for, until the test ends.
-fn serve(answer: impl Fn(&str, TcpStream) + Send + Sync + 'static) -> SocketAddr {
+pub(in crate::http) fn serve(answer: impl Fn(&str, TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let answer = Arc::new(answer);
@@ -28,14 +28,14 @@ fn serve(answer: impl Fn(&str, TcpStream) + Send + Sync + 'static) -> SocketAddr
 }
 
 /// Says `text` and keeps the connection until the other side has had enough.
-fn say(mut stream: TcpStream, text: &str) {
+pub(in crate::http) fn say(mut stream: TcpStream, text: &str) {
     // Who was told too much hangs up.
     let _ = stream.write_all(text.as_bytes());
     while stream.read(&mut [0; 1_024]).is_ok_and(|read| read > 0) {}
 }
 
 /// Says `text` again and again, as long as somebody listens.
-fn repeat(mut stream: TcpStream, head: &str, text: &str) {
+pub(in crate::http) fn repeat(mut stream: TcpStream, head: &str, text: &str) {
     let _ = stream.write_all(head.as_bytes());
     while stream.write_all(text.as_bytes()).is_ok() {}
 }
@@ -44,7 +44,7 @@ fn hosts(names: &[&str]) -> PrivateHosts {
     PrivateHosts::new(names.iter().map(|name| (*name).to_owned()))
 }
 
-fn to(url: &str) -> Destination {
+pub(in crate::http) fn to(url: &str) -> Destination {
     Destination::parse(url, &hosts(&["127.0.0.1", "localhost", "receiver.test"])).unwrap()
 }
 
