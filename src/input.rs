@@ -134,6 +134,11 @@ impl Input {
         self.feeds.iter().map(|feed| (feed.terms.org.clone(), feed.terms.speaks_for.clone())).collect()
     }
 
+    /// Of each partition, whether an anomaly that somebody else found counts that comes by it.
+    pub fn imports(&self) -> Arc<[bool]> {
+        self.feeds.iter().map(|feed| feed.place.may_import()).collect()
+    }
+
     /// The partitions.
     pub fn partitions(&self) -> Vec<(Arc<dyn Partition>, Timing)> {
         self.feeds.iter().map(|feed| (feed.place.partition(), feed.terms.timing())).collect()

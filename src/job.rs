@@ -115,7 +115,10 @@ pub(crate) fn parts(
         inbox: None,
         networks: input.networks.clone(),
         detection: DetectSettings {
-            respond_to_imported: job.imported_anomalies == ImportedAnomalies::Respond,
+            imports: match job.imported_anomalies {
+                ImportedAnomalies::Record => Arc::default(),
+                ImportedAnomalies::Respond => input.imports(),
+            },
             volumes: volume_rules(&job.detect),
             agents: input.agents.clone(),
         },

@@ -50,6 +50,12 @@ impl SourceKind {
         }
     }
 
+    /// Whether an anomaly that somebody else found counts here, where the job answers such. A single line can then have
+    /// anybody signed out, so it has to be of files that the job names, and not of whoever may send.
+    pub fn may_import(&self) -> bool {
+        matches!(self, SourceKind::File(_))
+    }
+
     /// What is read, for people.
     pub fn describe(&self) -> String {
         match self {

@@ -189,3 +189,7 @@ pub const HOURS_SAMPLES: u64 = 500;
 
 /// The quantile of one person's daily peak that thresholds start from, in thousandths.
 pub const QUANTILE_PERMILLE: u64 = 990;
+
+/// An anomaly that was found elsewhere is raised if what it tells of happened at most this long before it was reported:
+/// as long as an event may be late by default.
+pub const IMPORTED_AGE_MAX: Span = Span::from_hours(1);

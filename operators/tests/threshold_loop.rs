@@ -110,7 +110,7 @@ fn run(events: &[Event], workers: usize) -> (Vec<DetectOut>, u64) {
             let none = || Vec::<Announcement>::new().to_stream(scope).container::<Vec<_>>();
             let (handle, taught) = scope.feedback::<Vec<DetectRecord>>(THRESHOLD_DELAY.millis());
             let agents = UserAgentParser::shipped();
-            let settings = DetectSettings { respond_to_imported: false, volumes: rules, agents };
+            let settings = DetectSettings { imports: Arc::default(), volumes: rules, agents };
             let detect = keyed(
                 scope,
                 vec![Input::Keyed(events), Input::Broadcast(taught)],

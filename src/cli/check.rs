@@ -67,11 +67,7 @@ fn write(to: &mut String, job: &Job) -> std::fmt::Result {
         None => {}
     }
     writeln!(to, "  serve    http://{}", job.http_listen)?;
-    let imported = match job.imported_anomalies {
-        ImportedAnomalies::Record => "record",
-        ImportedAnomalies::Respond => "decide on",
-    };
-    writeln!(to, "  {imported} anomalies that were detected elsewhere")?;
+    write_imported(to, job)?;
     match &job.sessions {
         Sessions::Local => writeln!(to, "  end      nobody's sessions, but record each call")?,
         Sessions::Webhook(webhook) => writeln!(to, "  end      sessions by a signed call to {}", webhook.to.host())?,
@@ -83,6 +79,17 @@ fn write(to: &mut String, job: &Job) -> std::fmt::Result {
         true => writeln!(to, "  decide everything and do nothing (shadow)"),
         false => writeln!(to, "  respond, and wait up to {:?} for open responses at the end", job.drain_timeout),
     }
+}
+
+fn write_imported(to: &mut String, job: &Job) -> std::fmt::Result {
+    if job.imported_anomalies == ImportedAnomalies::Record {
+        return writeln!(to, "  record anomalies that were detected elsewhere");
+    }
+    writeln!(to, "  decide on anomalies that were detected elsewhere")?;
+    for source in job.sources.iter().filter(|source| !source.kind.may_import()) {
+        writeln!(to, "           but record those of {}", source.kind.describe())?;
+    }
+    Ok(())
 }
 
 fn write_messages(to: &mut String, job: &Job) -> std::fmt::Result {

@@ -29,6 +29,11 @@ pub(super) trait Place: Send + Sync {
     /// What a fingerprint says of it, of which a snapshot has said this; an error tells what became of it since.
     fn since(&self, was: &str, complete: bool) -> Result<String, Error>;
 
+    /// Whether an anomaly that somebody else found counts that comes by it; see [`config::SourceKind::may_import`].
+    fn may_import(&self) -> bool {
+        false
+    }
+
     /// Whether it may grow while it is read.
     fn is_live(&self) -> bool;
 

@@ -50,6 +50,10 @@ impl Place for InputFile {
         Ok(was.to_owned())
     }
 
+    fn may_import(&self) -> bool {
+        true
+    }
+
     fn is_live(&self) -> bool {
         self.follow
     }

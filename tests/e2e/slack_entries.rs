@@ -66,3 +66,75 @@ fn a_number_and_its_text_are_one_session() {
     assert_eq!(anomaly["details"]["reason"], json!(["tor"]));
     assert_eq!(anomaly["details"]["previous_ip_address"], "");
 }
+
+/// An anomaly that Slack found, as it stands in its log.
+fn found(id: &str, user: &str, secs: u64, details: &Value) -> String {
+    let mut entry: Value = serde_json::from_str(ENTRIES[5]).unwrap();
+    entry["id"] = json!(id);
+    entry["date_create"] = json!(secs);
+    entry["actor"]["user"]["id"] = json!(user);
+    entry["context"]["session_id"] = json!(format!("s{user}"));
+    entry["details"] = details.clone();
+    entry.to_string()
+}
+
+/// What Slack has found is decided on by the rules for our own where the job says so, and else only applied.
+#[test]
+fn what_slack_found_is_answered_where_the_job_says_so() {
+    let place = Place::new();
+    let at = |secs: u64| (START + secs) * 1_000_000;
+    let scraping = |acted: u64| {
+        json!({"action_timestamp": at(acted), "location": "Tokyo, JP", "previous_ip_address": "203.0.113.9",
+               "previous_ua": "", "reason": ["unexpected_scraping", "a_code_of_next_year"],
+               "scraping_tool": "Go-based tool"})
+    };
+    let reasons = |codes: &[&str]| json!({ "reason": codes, "action_timestamp": at(0) });
+    let from_nowhere = |line: String| line.replace("81.2.69.143", "");
+    let lines = [
+        found("1", "U1", START + 50, &scraping(0)),
+        // The sessions of then are over; later there are others, and who bears no mark of a stranger is left in peace.
+        found("2", "U1", START + 60, &scraping(40)),
+        from_nowhere(found("3", "U1", START + 200, &scraping(150))),
+        found("4", "U2", START + 200, &reasons(&["session_fingerprint", "asn"])),
+        found("5", "U3", START + 201, &reasons(&["tor"])),
+        found("6", "U4", START + 202, &reasons(&["asn", "ip_address"])),
+        found("7", "U5", START + 203, &reasons(&["a_code_of_next_year"])),
+        found("8", "U6", START + 4_000, &reasons(&["tor"])),
+        found("1", "U1", START + 50, &scraping(0)),
+    ];
+    let input = place.write_lines("slack.ndjson", &lines);
+    let settings = json!({"responses": {"tor": {"enabled": true, "exclude_users": ["U3"]}}});
+    let records = [control("settings", "E01234567", "aer", settings, START - 100)];
+    let records = place.write_lines("control.ndjson", &records);
+    let run = |name: &str, setting: &str| {
+        let config = place.config(name, std::slice::from_ref(&input), "", "").control(&records).settings(setting);
+        let totals = config.start().wait().done().totals();
+        assert_eq!(["applied", "duplicate"].map(|of| totals.of(of)), [8, 1], "{totals:?}");
+        (totals, Outputs::of(&config.data_dir))
+    };
+    let (totals, outputs) = run("recorded", "");
+    assert_eq!((totals.of("anomalies"), outputs.decisions().len(), outputs.audit.len()), (0, 0, 0));
+
+    let (totals, outputs) = run("answered", "imported_anomalies = \"respond\"");
+    let decisions = outputs.decisions();
+    let decided: Vec<_> =
+        decisions.iter().map(|line| (line["user"].as_str().unwrap(), line["decision"].as_str().unwrap())).collect();
+    let expected = [
+        ("U1", "responded"),
+        ("U1", "already_answered"),
+        ("U1", "loop_protected"),
+        ("U2", "disabled"),
+        ("U3", "excluded_user"),
+    ];
+    assert_eq!(decided, expected, "{decisions:?}");
+    assert_eq!((totals.of("anomalies"), totals.of("responses")), (6, 1));
+    let entries: Vec<Value> = outputs.audit.iter().map(|line| values(line)[0].clone()).collect();
+    let first = entries.iter().find(|entry| entry["id"] == decisions[0]["anomaly_id"]).expect("an anomaly's entry");
+    let details = &first["details"];
+    assert_eq!(details["reason"], json!(["unexpected_scraping"]));
+    assert_eq!((&details["location"], &details["scraping_tool"]), (&json!("Tokyo, JP"), &json!("Go-based tool")));
+    assert_eq!(details["previous_ip_address"], "203.0.113.9");
+    assert_eq!(details["evidence"][0]["event_ids"], json!(["1"]));
+    let response = entries.iter().find(|entry| entry["action"] == "user_sessions_reset_by_anomaly_event_response");
+    assert_eq!(response.expect("there was a response")["context"]["session_id"], "sU1");
+}

@@ -1,7 +1,7 @@
 //! Events against the contract's table, case by case, and in the shapes that Slack writes.
 
 use super::*;
-use crate::model::event::{EventText, Person, Place};
+use crate::model::event::{EventText, Person, Place, Report};
 use engine::time::Span;
 use serde_json::{Value, json};
 
@@ -374,15 +374,15 @@ fn the_text_is_read_again_and_bounded() {
         device_id: Some("D1".into()),
         country: Some("DE".into()),
         method: Some("files.info".into()),
-        reasons: vec!["tor".into()],
+        report: Report { reasons: vec!["tor".into()], ..Report::default() },
     };
     assert_eq!(read_text(&stamped(&full().to_string())), expected);
     let long = with("/context/ua", Some(json!("é".repeat(600) + "x"))).to_string();
     assert_eq!(read_text(&stamped(&long)).ua, "é".repeat(512));
-    let reason = |json| read_text(&stamped(&with("/details/reason", Some(json)).to_string())).reasons;
+    let reason = |json| read_text(&stamped(&with("/details/reason", Some(json)).to_string())).report.reasons;
     assert_eq!(reason(json!("asn")), ["asn"]);
     assert_eq!(reason(json!(7)), [""; 0]);
-    assert_eq!(reason(json!(vec!["tor"; 100])).len(), IMPORTED_REASONS_MAX);
+    assert_eq!(reason(json!(vec!["tor"; 100])).len(), REPORT_REASONS_MAX);
 }
 
 #[test]
@@ -399,7 +399,7 @@ fn slacks_own_entries_are_taken_unchanged() {
     let anomaly = r#"{"id":"1665ced8","date_create":1644428305,"action":"anomaly","actor":{"type":"user","user":{"id":"W1","name":"n","email":"e","team":"T1"}},"entity":{"type":"user","user":{"id":"W1","name":"n","email":"e","team":"T1"}},"context":{"location":{"type":"workspace","id":"E1","name":"o","domain":"d"},"ua":"u","session_id":"847288190092","ip_address":"1.23.45.678"},"details":{"action_timestamp":1644428253989994,"location":"Tokyo, JP","previous_ip_address":"","previous_ua":"","reason":["asn","ip_address"],"ip_address_details":["cloud-asn"]}}"#;
     let event = stamped(anomaly);
     assert_eq!((event.action, event.ip), (Action::Anomaly, None));
-    assert_eq!(read_text(&event).reasons, ["asn", "ip_address"]);
+    assert_eq!(read_text(&event).report.reasons, ["asn", "ip_address"]);
     assert_eq!(read_text(&event).ip_address, "1.23.45.678");
 }
 

@@ -1,16 +1,13 @@
 //! The strings of an event, read again from its line when something is raised. Owned here: what of a line goes into
 //! anomalies, and that it is bounded.
 
-use super::members::Members;
+use super::report::report;
 use super::value::scalar;
 use super::wire::{Line, Object, Text};
 use crate::model::event::{Event, EventText, Person, Place};
 
 /// Most bytes of any string in an [`EventText`]; what is longer is cut at a character.
 pub const TEXT_BYTES_MAX: usize = 1_024;
-
-/// Most reasons read of an imported anomaly; the catalogue has 18.
-pub const IMPORTED_REASONS_MAX: usize = 32;
 
 /// The longest head of `text` that has at most `bytes_max` bytes and ends at a character.
 pub fn clip(text: &str, bytes_max: usize) -> &str {
@@ -47,11 +44,11 @@ pub fn read_text(event: &Event) -> EventText {
         device_id: said(context.device_id),
         country: said(context.country),
         method: wire.details.and_then(|details| said(details.0.method)),
-        reasons: imported_reasons(line).unwrap_or_default(),
+        report: report(line),
     }
 }
 
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     clip(text, TEXT_BYTES_MAX).to_owned()
 }
 
@@ -61,14 +58,4 @@ fn plain(text: Option<Text<'_>>) -> String {
 
 fn said(text: Option<Text<'_>>) -> Option<String> {
     text.filter(|text| !text.0.is_empty()).map(|text| cut(&text.0))
-}
-
-/// `details.reason`: an array of strings, or one string as some writers have it. What is neither says nothing.
-fn imported_reasons(line: &str) -> Option<Vec<String>> {
-    let reason = Members::of_line(line)?.object("details").ok()??.optional("reason").ok()??;
-    let reasons = match serde_json::from_str::<Vec<Text<'_>>>(reason) {
-        Ok(reasons) => reasons,
-        Err(_) => vec![serde_json::from_str(reason).ok()?],
-    };
-    Some(reasons.iter().take(IMPORTED_REASONS_MAX).map(|reason| cut(&reason.0)).collect())
 }

@@ -12,6 +12,7 @@
 mod admin;
 mod agents;
 mod few;
+mod imported;
 mod networks;
 mod volumes;
 
@@ -284,7 +285,7 @@ impl Judge<'_> {
         let scene = Scene { text: &text, time, previous_ua: &previous_ua, tool };
         let fresh = signals.iter().filter(|signal| reasons.contains(&signal.reason()));
         let evidence = fresh.flat_map(|signal| signal.evidence(&scene)).collect();
-        let anomaly = self.anomaly(&text, reasons, evidence, false);
+        let anomaly = self.anomaly(&text, reasons, evidence);
         for reason in &anomaly.reasons {
             self.open_case(&anomaly, *reason);
         }
@@ -313,37 +314,13 @@ impl Judge<'_> {
         }
     }
 
-    /// An anomaly found elsewhere is counted, and raised if the job says so. It is a report, not an act of the user's:
-    /// no rule looks at it, and repetition is for its finder to judge.
-    fn imported(&mut self) {
-        self.count(Total::ImportedAnomalies, 1);
-        if !self.settings.respond_to_imported || self.event.kind != KeyKind::User {
-            return;
-        }
-        let text = (self.read_text)(self.event);
-        let mut reasons: Vec<Reason> = text.reasons.iter().filter_map(|code| code.parse().ok()).collect();
-        reasons.sort_unstable();
-        reasons.dedup();
-        if reasons.is_empty() {
-            return;
-        }
-        let evidence = reasons.iter().map(|reason| Evidence {
-            reason: reason.code().to_owned(),
-            metric: "imported".to_owned(),
-            event_ids: vec![text.id.clone()],
-            ..Evidence::default()
-        });
-        let anomaly = self.anomaly(&text, reasons.clone(), evidence.collect(), true);
-        (self.emit)(DetectOut::Anomaly(Box::new(anomaly)));
-    }
-
     /// The agent that the session had before the event's.
     fn previous_ua(&self) -> String {
         let session = self.session().and_then(|id| self.state.sessions.get(id));
         session.map_or_else(String::new, |session| self.state.agents.text(session.previous_agent()))
     }
 
-    fn anomaly(&self, text: &EventText, reasons: Vec<Reason>, evidence: Vec<Evidence>, imported: bool) -> Anomaly {
+    fn anomaly(&self, text: &EventText, reasons: Vec<Reason>, evidence: Vec<Evidence>) -> Anomaly {
         let event = self.event;
         let (org, user) = event.names();
         let kind: &[u8] = match event.kind {
@@ -379,7 +356,7 @@ impl Judge<'_> {
             marks: self.marks().map(known).collect(),
             by_app: event.by_app,
             is_external: event.is_external,
-            imported,
+            imported: false,
         }
     }
 }

@@ -61,8 +61,8 @@ use user_agent_parser::UserAgentParser;
 /// How detection is set for a job.
 #[derive(Clone, Debug)]
 pub struct DetectSettings {
-    /// Whether an anomaly found elsewhere, which came as an event, is raised like our own.
-    pub respond_to_imported: bool,
+    /// Of each partition, whether an anomaly found elsewhere that comes by it is raised like our own.
+    pub imports: Arc<[bool]>,
     /// How the bars of volume rules are made.
     pub volumes: VolumeRules,
     /// Reads what user agents claim.

@@ -249,8 +249,25 @@ pub struct EventText {
     pub country: Option<String>,
     /// `details.method`.
     pub method: Option<String>,
-    /// `details.reason` of an imported anomaly.
+    /// What `details` say of an anomaly that was found elsewhere.
+    pub report: Report,
+}
+
+/// What an anomaly that was found elsewhere says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// `reason`, as it came.
     pub reasons: Vec<String>,
+    /// `action_timestamp`: when that happened which it tells of.
+    pub acted: Option<Micros>,
+    /// `location`.
+    pub location: String,
+    /// `previous_ip_address`.
+    pub previous_ip_address: String,
+    /// `previous_ua`.
+    pub previous_ua: String,
+    /// The fields that single reasons bring along, by name; those of a list with commas between them.
+    pub particulars: Vec<(String, String)>,
 }
 
 /// `actor.user` of an event.

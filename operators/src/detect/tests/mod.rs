@@ -4,6 +4,7 @@ mod admin;
 mod agents;
 mod bounds;
 mod few;
+mod imported;
 pub(super) mod isolation;
 mod networks;
 mod oracles;
@@ -19,7 +20,7 @@ use super::{Detect, DetectSettings, Total};
 use crate::baseline::{Class, Metric, Move, Subject, Threshold, VolumeRule, VolumeRules};
 use crate::model::anomaly::{Anomaly, CaseClosed};
 use crate::model::control::{AllowList, ControlRecord, ControlValue, ResponseSetting, Settings, ThreatList};
-use crate::model::event::{Action, Event, EventText, KeyKind, Person, key_of};
+use crate::model::event::{Action, Event, EventText, KeyKind, Person, Report, key_of};
 use crate::model::reason::Reason;
 use crate::model::software::Software;
 use engine::key;
@@ -52,7 +53,7 @@ struct Act {
     ok: bool,
     by_app: bool,
     is_external: Option<bool>,
-    reasons: Vec<String>,
+    report: Report,
     entity: Option<String>,
     person: String,
     method: Option<&'static str>,
@@ -79,7 +80,7 @@ fn act(id: impl ToString, secs: u64) -> Act {
         ok: true,
         by_app: false,
         is_external: None,
-        reasons: Vec::new(),
+        report: Report::default(),
         entity: None,
         person: "U1".to_owned(),
         method: None,
@@ -159,7 +160,7 @@ impl Act {
             client_os: own(self.client.map(|client| client.1)),
             client_version: own(self.client.map(|client| client.2)),
             device_id: own(self.device),
-            reasons: self.reasons.clone(),
+            report: self.report.clone(),
             method: own(self.method),
             ..EventText::default()
         }
@@ -185,7 +186,7 @@ impl World {
     fn new() -> Self {
         let mut world = World {
             settings: DetectSettings {
-                respond_to_imported: false,
+                imports: [false].into(),
                 volumes: VolumeRules::new(|_| VolumeRule::new(10, 1.0, 10, 1)),
                 agents: UserAgentParser::shipped(),
                 edit: None,

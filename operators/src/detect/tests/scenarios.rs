@@ -367,21 +367,6 @@ fn an_order_based_rule_skips_a_late_event_that_the_session_has_moved_past() {
 }
 
 #[test]
-fn an_imported_anomaly_is_raised_only_where_the_job_says_so() {
-    let reasons = vec!["tor".to_owned(), "never_heard_of".to_owned(), "asn".to_owned(), "tor".to_owned()];
-    let imported = |id| Act { action: Action::Anomaly, reasons: reasons.clone(), ..act(id, 5).ip(TOR) };
-    let mut world = World::new();
-    world.apply(&imported("a"));
-    assert!(world.anomalies().is_empty());
-    world.settings.respond_to_imported = true;
-    world.apply(&imported("b"));
-    world.apply(&Act { reasons: vec!["never_heard_of".to_owned()], ..imported("c") });
-    assert_eq!(world.raised(), [("b".to_owned(), vec![Reason::Asn, Reason::Tor])]);
-    assert!(world.anomalies()[0].imported);
-    assert_eq!((world.total(Total::ImportedAnomalies), world.total(Total::Applied)), (3, 3));
-}
-
-#[test]
 fn marks_are_known_after_three_days_outside_any_case() {
     let day = |n: u64| Act { tls: Some("t1"), client: CHROME, asn: Some(7), ..act(format!("day{n}"), n * 86_400) };
     let known = |world: &World| world.anomalies().last().map(|a| a.marks.iter().map(|m| m.known).collect::<Vec<_>>());
