@@ -33,7 +33,7 @@ impl Judge<'_> {
         if reasons.is_empty() || self.event.time.since(acted) > IMPORTED_AGE_MAX {
             return;
         }
-        if self.is_trusted() {
+        if self.facts.is_trusted {
             self.count(Total::SuppressedTrusted, 1);
             return;
         }
