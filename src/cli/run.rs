@@ -35,7 +35,7 @@ pub(super) struct Args {
     /// The job file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Files of activity, one JSON object a line; in place of the job file's sources
+    /// Files of activity, one JSON object a line, or - for stdin; in place of the job file's sources
     #[arg(long, value_name = "FILE", num_args = 1..)]
     input: Vec<PathBuf>,
     /// Files of control records: settings, directory, lists
