@@ -53,7 +53,7 @@ impl Judge<'_> {
     fn bar(&self, rule: &Rule) -> Bar {
         let end = self.event.time;
         let begin = end.minus(Span::from_mins(u64::from(WINDOW_MINUTES) - 1));
-        let of = |class| self.org().and_then(|org| org.taught(Subject { metric: rule.metric, class }));
+        let of = |class| self.facts.set.and_then(|org| org.taught(Subject { metric: rule.metric, class }));
         let at = |time| of(Class::of_quarter(quarter(time))).or_else(|| of(Class::ALL_HOURS));
         match [at(end), at(begin)].into_iter().flatten().max_by_key(|taught| taught.value) {
             Some(taught) => {
@@ -71,7 +71,7 @@ impl Judge<'_> {
         Count {
             time: self.event.time,
             session: Print::of(self.session()),
-            trusted: self.is_trusted(),
+            trusted: self.facts.is_trusted,
             learned: self.is_learned_from(rule.reason),
         }
     }
@@ -92,14 +92,14 @@ impl Judge<'_> {
         let spoiled = teaches != Teaches::Anything && self.state.cases.as_deref().is_some_and(has_case);
         let Some(volumes) = self.state.volumes.as_mut() else { return };
         for Moved { class, day, from, to } in volumes.open(rule.metric).learn(&counted, spoiled, teaches) {
-            let (at, org) = (self.event.at, self.event.names().0.to_owned());
+            let (at, org) = (self.event.at, self.facts.org.to_owned());
             let subject = Subject { metric: rule.metric, class };
             (self.emit)(DetectOut::Move(Move { at, org, subject, day, from, to }));
         }
     }
 
     fn teaches(&self, rule: &Rule) -> Teaches {
-        let taught = self.org().and_then(|org| org.taught(Subject { metric: rule.metric, class: Class::ALL_HOURS }));
+        let taught = self.facts.set.and_then(|org| org.taught(Subject { metric: rule.metric, class: Class::ALL_HOURS }));
         let Some(taught) = taught.filter(|taught| taught.samples >= PRIOR_SAMPLES) else { return Teaches::Anything };
         let is_new = self.state.first_seen.is_none_or(|first| self.event.at.since(first) < USER_NEW);
         match is_new {
