@@ -92,12 +92,14 @@ pub fn forget(store: &mut Store, repository: &Repository) -> Result<(), Error> {
     }
 }
 
+/// A record that was taken in before.
 fn read(line: &str, seq: u64) -> Result<ControlRecord, Error> {
-    let position = POSITIONS + seq;
-    if let Some(record) = parse_outcome(line, position) {
-        return Ok(record);
-    }
-    parse_control(line.as_bytes(), position).map_err(|problems| {
+    parse_outcome(line, POSITIONS + seq).map_or_else(|| sent(line, seq), Ok)
+}
+
+/// A record as anybody may send it. What became of a response is nobody's to say but the ledger's.
+fn sent(line: &str, seq: u64) -> Result<ControlRecord, Error> {
+    parse_control(line.as_bytes(), POSITIONS + seq).map_err(|problems| {
         let what = problems.first().map(ToString::to_string).unwrap_or_default();
         Error::Corrupt(format!(
             "control record {seq} in the control store cannot be read: {what}; restore it from a copy"
@@ -116,7 +118,8 @@ fn slot(record: &ControlRecord) -> String {
         ControlValue::ThreatList(_) => "threat_list",
         ControlValue::Outcome(_) => "outcome",
     };
-    format!("{kind} {} {}", record.org, record.key)
+    // In quotes, or the names of one org could be put together to those of another.
+    format!("{kind} {:?} {:?}", record.org, record.key)
 }
 
 impl Arrivals<ControlRecord> for Arrived {
@@ -126,7 +129,8 @@ impl Arrivals<ControlRecord> for Arrived {
             return Ok(Vec::new());
         }
         let dated = |came: &Came| {
-            let record = at_whole_millis(read(&came.line, 0)?);
+            let record = if came.settlement.is_some() { read(&came.line, 0) } else { sent(&came.line, 0) };
+            let record = at_whole_millis(record?);
             Ok(ControlRecord { at: record.at.max(present), ..record })
         };
         let mut records = came.iter().map(dated).collect::<Result<Vec<_>, Error>>()?;
@@ -159,6 +163,17 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
+    fn a_record_replaces_none_of_another_org() {
+        let slot = |org: &str, key: &str| {
+            let line = serde_json::json!({"kind": "user", "org": org, "key": key, "value": null, "date_create": 1});
+            super::slot(&sent(&line.to_string(), 0).unwrap())
+        };
+        assert_ne!(slot("E1 U1", "X"), slot("E1", "U1 X"));
+        assert_ne!(slot("E1\" \"U1", "X"), slot("E1", "U1\" \"X"));
+        assert_eq!(slot("E1", "U1"), slot("E1", "U1"));
+    }
+
+    #[test]
     fn a_record_comes_into_the_dataflow_once_with_a_time_that_lasts() {
         let folder = tempfile::tempdir().unwrap();
         let open = || Store::open_file(&folder.path().join("control.sqlite")).unwrap();
@@ -179,6 +194,9 @@ mod tests {
         assert!(records.windows(2).all(|pair| pair[0].position < pair[1].position && pair[0].position > POSITIONS));
         let changed: Vec<_> = changes.lock().unwrap().iter().map(|change: &ListChange| change.at.secs()).collect();
         assert_eq!(changed, [200, 300]);
+
+        post.send(outcome_line(&Id("r2".into()), "E1", "U1", Ended::No, at(60)));
+        assert!(arrived.take(at(500)).is_err(), "only the ledger says what became of a response");
 
         let mut store = open();
         assert_eq!(store.settled_heard().unwrap(), 7);

@@ -14,6 +14,7 @@ mod crash;
 mod decisions;
 mod determinism;
 mod disk_full;
+mod each_step;
 mod faults;
 mod follow;
 mod formats;
