@@ -4,7 +4,7 @@
 
 use crate::input::ListChange;
 use crate::job::at_whole_millis;
-use connectors::store::{Kept, Store};
+use connectors::store::{Comes, Keep, Kept, Store};
 use engine::error::Error;
 use engine::snapshot::repository::Repository;
 use engine::source::scheduled::Arrivals;
@@ -17,10 +17,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Records that came in while a job ran stand behind those of all its files.
 const POSITIONS: u64 = 1 << 32;
 
-/// A record that came in: its line, and the settlement that it tells of, if it does.
+/// Most records that are taken in at once, since the flow waits meanwhile; the others are when the horizon moves again.
+const TAKEN_MAX: usize = 1_000;
+
+/// A record that came in.
 struct Came {
     line: String,
+    /// The settlement that it tells of, if it does.
     settlement: Option<u64>,
+    /// Who waits until it is kept.
+    kept: Option<Sender<()>>,
 }
 
 /// Where records are sent. Nobody takes them in any more once the job is over.
@@ -30,12 +36,24 @@ pub struct Post(Sender<Came>);
 impl Post {
     /// Sends a control record.
     pub fn send(&self, line: String) {
-        drop(self.0.send(Came { line, settlement: None }));
+        drop(self.0.send(Came { line, settlement: None, kept: None }));
+    }
+
+    /// Sends control records, in this order. What is returned hears when all of them are kept; it is cut off when they no
+    /// longer will be.
+    pub fn send_all(&self, mut lines: Vec<String>) -> Receiver<()> {
+        let (tell, kept) = channel();
+        let last = lines.pop();
+        lines.into_iter().for_each(|line| self.send(line));
+        if let Some(line) = last {
+            drop(self.0.send(Came { line, settlement: None, kept: Some(tell) }));
+        }
+        kept
     }
 
     /// Sends a record of what became of a response, by this settlement of the ledger.
     pub fn send_settled(&self, line: String, settlement: u64) {
-        drop(self.0.send(Came { line, settlement: Some(settlement) }));
+        drop(self.0.send(Came { line, settlement: Some(settlement), kept: None }));
     }
 }
 
@@ -74,12 +92,14 @@ pub fn forget(store: &mut Store, repository: &Repository) -> Result<(), Error> {
     }
 }
 
+/// A record that was taken in before.
 fn read(line: &str, seq: u64) -> Result<ControlRecord, Error> {
-    let position = POSITIONS + seq;
-    if let Some(record) = parse_outcome(line, position) {
-        return Ok(record);
-    }
-    parse_control(line.as_bytes(), position).map_err(|problems| {
+    parse_outcome(line, POSITIONS + seq).map_or_else(|| sent(line, seq), Ok)
+}
+
+/// A record as anybody may send it. What became of a response is nobody's to say but the ledger's.
+fn sent(line: &str, seq: u64) -> Result<ControlRecord, Error> {
+    parse_control(line.as_bytes(), POSITIONS + seq).map_err(|problems| {
         let what = problems.first().map(ToString::to_string).unwrap_or_default();
         Error::Corrupt(format!(
             "control record {seq} in the control store cannot be read: {what}; restore it from a copy"
@@ -98,25 +118,39 @@ fn slot(record: &ControlRecord) -> String {
         ControlValue::ThreatList(_) => "threat_list",
         ControlValue::Outcome(_) => "outcome",
     };
-    format!("{kind} {} {}", record.org, record.key)
+    // In quotes, or the names of one org could be put together to those of another.
+    format!("{kind} {:?} {:?}", record.org, record.key)
 }
 
 impl Arrivals<ControlRecord> for Arrived {
     fn take(&mut self, present: Micros) -> Result<Vec<(Micros, ControlRecord)>, Error> {
-        let mut taken = Vec::new();
-        for Came { line, settlement } in self.came.try_iter() {
-            let mut record = at_whole_millis(read(&line, 0)?);
-            record.at = record.at.max(present);
-            record.position += match settlement {
-                Some(settlement) => self.store.keep_settled(record.at, settlement, &line)?,
-                None => self.store.keep_control(record.at, &slot(&record), &line)?,
-            };
-            let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-            changes.extend(ListChange::of(&record));
-            changes.sort_by_key(|change| change.at);
-            taken.push((record.at, record));
+        let came: Vec<Came> = self.came.try_iter().take(TAKEN_MAX).collect();
+        if came.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(taken)
+        let dated = |came: &Came| {
+            let record = if came.settlement.is_some() { read(&came.line, 0) } else { sent(&came.line, 0) };
+            let record = at_whole_millis(record?);
+            Ok(ControlRecord { at: record.at.max(present), ..record })
+        };
+        let mut records = came.iter().map(dated).collect::<Result<Vec<_>, Error>>()?;
+        let slots: Vec<String> = records.iter().map(slot).collect();
+        let keep = |((came, record), slot)| {
+            let Came { line, settlement, .. }: &Came = came;
+            let record: &ControlRecord = record;
+            Keep { at: record.at, line, comes_of: settlement.map_or(Comes::In(slot), Comes::OfSettlement) }
+        };
+        let keeping: Vec<_> = came.iter().zip(&records).zip(slots.iter().map(String::as_str)).map(keep).collect();
+        let numbers = self.store.keep_control(&keeping)?;
+        records.iter_mut().zip(numbers).for_each(|(record, number)| record.position += number);
+        // Whoever waited may have gone away.
+        came.iter().filter_map(|came| came.kept.as_ref()).for_each(|kept| {
+            let _ = kept.send(());
+        });
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        changes.extend(records.iter().filter_map(ListChange::of));
+        changes.sort_by_key(|change| change.at);
+        Ok(records.into_iter().map(|record| (record.at, record)).collect())
     }
 }
 
@@ -127,6 +161,17 @@ mod tests {
     use operators::model::control::Ended;
     use operators::model::id::Id;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn a_record_replaces_none_of_another_org() {
+        let slot = |org: &str, key: &str| {
+            let line = serde_json::json!({"kind": "user", "org": org, "key": key, "value": null, "date_create": 1});
+            super::slot(&sent(&line.to_string(), 0).unwrap())
+        };
+        assert_ne!(slot("E1 U1", "X"), slot("E1", "U1 X"));
+        assert_ne!(slot("E1\" \"U1", "X"), slot("E1", "U1\" \"X"));
+        assert_eq!(slot("E1", "U1"), slot("E1", "U1"));
+    }
 
     #[test]
     fn a_record_comes_into_the_dataflow_once_with_a_time_that_lasts() {
@@ -150,6 +195,9 @@ mod tests {
         let changed: Vec<_> = changes.lock().unwrap().iter().map(|change: &ListChange| change.at.secs()).collect();
         assert_eq!(changed, [200, 300]);
 
+        post.send(outcome_line(&Id("r2".into()), "E1", "U1", Ended::No, at(60)));
+        assert!(arrived.take(at(500)).is_err(), "only the ledger says what became of a response");
+
         let mut store = open();
         assert_eq!(store.settled_heard().unwrap(), 7);
         store.forget_control(at(199)).unwrap();
@@ -159,7 +207,7 @@ mod tests {
         store.forget_control(at(300)).unwrap();
         assert_eq!(kept(&store).unwrap(), records[1..2]);
         assert_eq!(store.settled_heard().unwrap(), 7);
-        store.keep_control(Micros::ZERO, "x", "{}").unwrap();
+        store.keep_control(&[Keep { at: Micros::ZERO, line: "{}", comes_of: Comes::In("x") }]).unwrap();
         assert!(matches!(kept(&store), Err(Error::Corrupt(_))));
     }
 }

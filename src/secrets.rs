@@ -1,5 +1,7 @@
-//! Secrets that a job needs, as they are when it starts. Owned here: reading the files that hold them.
+//! Secrets that a job needs, as they are when it starts. Owned here: reading the files that hold them, and what may be
+//! shown of an answer to who was shown one.
 
+use axum::http::header::HeaderValue;
 use config::{KeyOrigin, Secret};
 use engine::error::Error;
 use std::fs::File;
@@ -23,6 +25,28 @@ pub fn reveal(origin: &KeyOrigin, setting: &str) -> Result<Secret, Error> {
                 text => Ok(Secret::new(text)),
             }
         }
+    }
+}
+
+/// A token as the value of the header that shows it, which no log shows; `setting` is where its file is named.
+///
+/// # Errors
+/// [`Error::Invalid`] if there is none.
+pub fn bearer(origin: &KeyOrigin, setting: &str) -> Result<HeaderValue, Error> {
+    let token = reveal(origin, setting)?;
+    let value = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
+    let mut value = value.map_err(|_| Error::Invalid(format!("the token of {setting} holds what is no token")))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A code of somebody's protocol, or `other` where the text is none: only a code may be shown of an answer to a call that
+/// held a token.
+pub fn code(text: &str) -> &str {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    match !text.is_empty() && text.len() <= 64 && text.chars().all(plain) {
+        true => text,
+        false => "other",
     }
 }
 

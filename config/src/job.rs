@@ -16,7 +16,7 @@ use crate::problem::{Problem, Problems};
 use crate::read::{self, Refusal, Section};
 use crate::respond::{self, Respond};
 use crate::sessions::{self, Sessions};
-use crate::source::{self, Source};
+use crate::source::{self, Source, SourceKind};
 use crate::value::{Origin, Value};
 use operators::decode::networks::About;
 use std::net::SocketAddr;
@@ -144,11 +144,13 @@ struct Running {
 
 fn read_job(root: &mut Section<'_>) -> Option<Job> {
     let cluster = root.section("cluster", cluster::read);
-    let hosts = cluster.as_ref().and_then(|cluster| Some(cluster.own.as_ref()?.hosts.len()));
-    let running = root.section("job", |job| read_running(job, hosts));
+    let members = cluster.as_ref().and_then(|cluster| Some(cluster.own.as_ref()?.hosts.len()));
+    let running = root.section("job", |job| read_running(job, members));
     let control = root.read_list("control", read::path);
     let tor_list = root.read_if_set("tor_list", read::path);
-    let sources = source::read_all(root);
+    let hosts = root.section("destinations", destinations::read);
+    let hosts = hosts.unwrap_or_default();
+    let sources = source::read_all(root, &hosts);
     let http_listen = root.section("http", |http| http.read("listen", loopback));
     let networks = root.section("networks", networks::read);
     let is_live = sources.iter().flatten().any(|source| source.kind.is_live());
@@ -158,13 +160,12 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     let latch = root.section("decide", |decide| decide.read("latch", read::switch));
     let ledger = root.section("ledger", ledger::read);
     let respond = root.section("respond", respond::read);
-    let hosts = root.section("destinations", destinations::read);
-    let hosts = hosts.unwrap_or_default();
     let sessions = root.section("sessions", |section| sessions::read(section, &hosts));
     let mail = root.section("mail", |section| mail::read(section, &hosts));
     let chat = root.section("chat", |section| chat::read(section, &hosts));
     let messages = root.section("messages", messages::read);
     let running = running?;
+    one_process_for_stdin(root, sources.as_deref().unwrap_or_default(), &running, cluster.as_ref());
     Some(Job {
         data_dir: running.data_dir,
         workers: running.workers,
@@ -192,6 +193,15 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         messages: messages?,
         cluster: cluster?,
     })
+}
+
+/// Several processes have no stdin that they could share: what comes on it is said by the one that starts them.
+fn one_process_for_stdin(root: &mut Section<'_>, sources: &[Source], running: &Running, cluster: Option<&Cluster>) {
+    let several = running.processes.get() > 1 || cluster.is_some_and(|cluster| cluster.own.is_some());
+    if several && sources.iter().any(|source| matches!(source.kind, SourceKind::Stdin(_))) {
+        let refusal = Refusal::new("cannot read stdin with several processes");
+        root.refuse("source", refusal.hint("set processes = 1, or give it a file or HTTP"));
+    }
 }
 
 /// Whether the processes and their workers go together.

@@ -79,7 +79,8 @@ fn lay_over_defaults(entry: &mut Node, defaults: &Node) {
     }
 }
 
-/// Puts `over` on top: sections are joined, everything else is replaced.
+/// Puts `over` on top: sections are joined, also those of a list that are named by their number, everything else is
+/// replaced.
 fn overlay(base: &mut Table, over: Table) {
     for (key, node) in over {
         match (base.get_mut(&key), node) {
@@ -89,6 +90,15 @@ fn overlay(base: &mut Table, over: Table) {
                     *origin = newer;
                 }
                 overlay(below, above);
+            }
+            (Some(Node { value: Value::List(entries), .. }), Node { value: Value::Table(above), .. })
+                if above.keys().all(|key| (0..entries.len()).any(|number| number.to_string() == *key)) =>
+            {
+                let count = entries.len();
+                let mut below =
+                    entries.drain(..).enumerate().map(|(number, entry)| (number.to_string(), entry)).collect();
+                overlay(&mut below, above);
+                entries.extend((0..count).filter_map(|number| below.remove(&number.to_string())));
             }
             (_, node) => drop(base.insert(key, node)),
         }

@@ -154,7 +154,8 @@ impl<'a> Section<'a> {
 
     /// The environment variable that sets a key.
     pub(crate) fn variable(&self, key: &str) -> String {
-        format!("{ENVIRONMENT_PREFIX}{}", self.path_of(key).replace('.', "__").to_ascii_uppercase())
+        let path = self.path_of(key).replace(['.', '['], "__").replace(']', "");
+        format!("{ENVIRONMENT_PREFIX}{}", path.to_ascii_uppercase())
     }
 
     /// Notes nothing of what else is here: its meaning hangs on a key that is wrong.

@@ -17,7 +17,7 @@ mod schema;
 mod sqlite;
 mod work;
 
-pub use control::Kept;
+pub use control::{Comes, Keep, Kept};
 
 use engine::error::Error;
 use engine::ledger::{
@@ -343,6 +343,10 @@ impl Ledger for Store {
 
     fn hold(&mut self, scope: Scope<'_>, on: bool, now_ms: u64) -> Result<bool, Error> {
         self.write(|statements| work::hold(statements, scope, on, now_ms))
+    }
+
+    fn is_held(&self, claim: &Claim) -> Result<bool, Error> {
+        self.read(|on| read::is_held(on, claim))
     }
 
     fn hold_back(&mut self, group: &str) -> Result<(), Error> {

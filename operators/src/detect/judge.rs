@@ -34,6 +34,7 @@ use crate::model::id::Id;
 use crate::model::reason::Reason;
 use engine::time::{Micros, Span};
 use std::iter;
+use volumes::Counted;
 
 /// An event, its user's state, and where to say what comes of it.
 pub struct Judge<'a> {
@@ -92,7 +93,7 @@ impl Judge<'_> {
             return None;
         }
         self.remember_agent();
-        let signals = self.signals();
+        let (signals, counted) = self.signals();
         let odd = !signals.is_empty();
         let suppressed = odd && self.facts.is_trusted;
         if suppressed {
@@ -100,7 +101,7 @@ impl Judge<'_> {
         } else if odd {
             self.raise(&signals);
         }
-        self.learn_volumes();
+        self.learn_volumes(&counted);
         if !self.is_anonymous() {
             self.learn(&signals);
         }
@@ -169,13 +170,13 @@ impl Judge<'_> {
         }
     }
 
-    /// All rules, each evaluated whatever the others say.
-    fn signals(&mut self) -> Vec<Signal> {
+    /// All rules, each evaluated whatever the others say, and what volume rules have counted.
+    fn signals(&mut self) -> (Vec<Signal>, Counted) {
         let mut signals = Vec::new();
         signals.extend(self.facts.is_tor.then_some(Signal::Tor));
         self.agents(&mut signals);
         signals.extend(self.fingerprint());
-        self.volumes(&mut signals);
+        let counted = self.volumes(&mut signals);
         self.few(&mut signals);
         signals.extend(self.admin_action());
         self.networks(&mut signals);
@@ -183,7 +184,7 @@ impl Judge<'_> {
         if let Some(edit) = self.settings.edit {
             edit.apply(self.event, &mut signals);
         }
-        signals
+        (signals, counted)
     }
 
     fn fingerprint(&mut self) -> Option<Signal> {

@@ -2,6 +2,7 @@
 //! that table, and how little of an answer is shown. Not owned here: what a receiver's own words mean.
 
 use super::super::answer::Answer;
+pub(in crate::execute) use crate::secrets::code;
 use connectors::http::post::{Failure, Reply};
 
 /// Most characters of an answer's own words in a message.
@@ -46,16 +47,6 @@ pub(super) fn words(reply: &Reply) -> String {
     let text = String::from_utf8_lossy(reply.body.as_deref().unwrap_or_default());
     let words: String = text.trim().chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect();
     if words.is_empty() { words } else { format!("`{words}`; ") }
-}
-
-/// A code of a receiver's protocol, or `other` where the text is none: only a code may be shown of an answer to a call
-/// that held a token.
-pub(in crate::execute) fn code(text: &str) -> &str {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    match !text.is_empty() && text.len() <= 64 && text.chars().all(plain) {
-        true => text,
-        false => "other",
-    }
 }
 
 #[cfg(test)]
