@@ -1,6 +1,6 @@
 //! An inbox whose writer is killed holds all that was acknowledged, each line whole, and goes on from there.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use connectors::file::Mode;
 use connectors::inbox::{Inbox, InboxPartition};

@@ -52,7 +52,7 @@ struct State {
     segment: Arc<File>,
     start: u64,
     /// What is written ends here.
-    end: u64,
+    written: u64,
     /// What is durable ends here.
     durable: u64,
     /// Somebody syncs, and will tell the others.
@@ -92,7 +92,16 @@ impl Inbox {
         mark.write(Mark { end, closed: was.closed })?;
         sync_folder_of(&path)?;
         let segment = Arc::new(segment);
-        let state = State { mark, segment, start, end, durable: end, syncing: false, closed: was.closed, broken: None };
+        let state = State {
+            mark,
+            segment,
+            start,
+            written: end,
+            durable: end,
+            syncing: false,
+            closed: was.closed,
+            broken: None,
+        };
         Ok(Inbox { folder: folder.to_owned(), segment_bytes, state: Mutex::new(state), synced: Condvar::new() })
     }
 
@@ -109,12 +118,12 @@ impl Inbox {
         }
         let mut state = self.state();
         self.require_open(&state)?;
-        if state.end - state.start >= self.segment_bytes {
+        if state.written - state.start >= self.segment_bytes {
             let rolled = self.roll(&mut state);
             self.keep_error(&mut state, rolled)?;
         }
         self.write(&mut state, lines)?;
-        let end = state.end;
+        let end = state.written;
         self.sync_to(state, end)
     }
 
@@ -127,10 +136,10 @@ impl Inbox {
         if state.closed {
             return Ok(());
         }
-        let end = state.end;
+        let end = state.written;
         self.sync_to(state, end)?;
         let mut state = self.state();
-        let closed = Mark { end: state.end, closed: true };
+        let closed = Mark { end: state.written, closed: true };
         state.mark.write(closed)?;
         state.mark.sync()?;
         state.closed = true;
@@ -182,7 +191,7 @@ impl Inbox {
 
     /// Writes behind what is there. What comes of a write that fails is taken away, since the next one goes there.
     fn write(&self, state: &mut State, lines: &[u8]) -> Result<(), Error> {
-        let (at, path) = (state.end - state.start, segment_path(&self.folder, state.start));
+        let (at, path) = (state.written - state.start, segment_path(&self.folder, state.start));
         let written = point("inbox.write")
             .and_then(|()| state.segment.write_all_at(lines, at).map_err(Error::io("write", &path)));
         if let Err(error) = written {
@@ -190,7 +199,7 @@ impl Inbox {
             self.keep_error(state, cut)?;
             return Err(error);
         }
-        state.end += lines.len() as u64;
+        state.written += lines.len() as u64;
         Ok(())
     }
 
@@ -198,7 +207,7 @@ impl Inbox {
     fn roll(&self, state: &mut State) -> Result<(), Error> {
         let before = segment_path(&self.folder, state.start);
         state.segment.sync_data().map_err(Error::io("sync", before))?;
-        let end = state.end;
+        let end = state.written;
         Self::is_durable(state, end)?;
         let path = segment_path(&self.folder, end);
         let next = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path);
@@ -226,7 +235,7 @@ impl Inbox {
                 continue;
             }
             state.syncing = true;
-            let (segment, written) = (state.segment.clone(), state.end);
+            let (segment, written) = (state.segment.clone(), state.written);
             let path = segment_path(&self.folder, state.start);
             drop(state);
             let synced = point("inbox.sync").and_then(|()| segment.sync_data().map_err(Error::io("sync", path)));

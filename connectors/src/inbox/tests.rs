@@ -1,3 +1,5 @@
+//! An inbox over many small segments: what is appended, cut, lost, forgotten and copied.
+
 use super::*;
 use crate::file::Mode;
 use engine::source::{Block, Partition, Reader, Reading};

@@ -1,3 +1,5 @@
+//! Requests over real connections, each with the answer that it has to have.
+
 use super::body::{Budget, read};
 use super::unpack::Packing;
 use super::*;
