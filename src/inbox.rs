@@ -4,7 +4,7 @@
 
 use crate::input::ListChange;
 use crate::job::at_whole_millis;
-use connectors::store::{Kept, Store};
+use connectors::store::{Comes, Keep, Kept, Store};
 use engine::error::Error;
 use engine::snapshot::repository::Repository;
 use engine::source::scheduled::Arrivals;
@@ -17,10 +17,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Records that came in while a job ran stand behind those of all its files.
 const POSITIONS: u64 = 1 << 32;
 
-/// A record that came in: its line, and the settlement that it tells of, if it does.
+/// Most records that are taken in at once, since the flow waits meanwhile; the others are when the horizon moves again.
+const TAKEN_MAX: usize = 1_000;
+
+/// A record that came in.
 struct Came {
     line: String,
+    /// The settlement that it tells of, if it does.
     settlement: Option<u64>,
+    /// Who waits until it is kept.
+    kept: Option<Sender<()>>,
 }
 
 /// Where records are sent. Nobody takes them in any more once the job is over.
@@ -30,12 +36,24 @@ pub struct Post(Sender<Came>);
 impl Post {
     /// Sends a control record.
     pub fn send(&self, line: String) {
-        drop(self.0.send(Came { line, settlement: None }));
+        drop(self.0.send(Came { line, settlement: None, kept: None }));
+    }
+
+    /// Sends control records, in this order. What is returned hears when all of them are kept; it is cut off when they no
+    /// longer will be.
+    pub fn send_all(&self, mut lines: Vec<String>) -> Receiver<()> {
+        let (tell, kept) = channel();
+        let last = lines.pop();
+        lines.into_iter().for_each(|line| self.send(line));
+        if let Some(line) = last {
+            drop(self.0.send(Came { line, settlement: None, kept: Some(tell) }));
+        }
+        kept
     }
 
     /// Sends a record of what became of a response, by this settlement of the ledger.
     pub fn send_settled(&self, line: String, settlement: u64) {
-        drop(self.0.send(Came { line, settlement: Some(settlement) }));
+        drop(self.0.send(Came { line, settlement: Some(settlement), kept: None }));
     }
 }
 
@@ -106,21 +124,33 @@ fn slot(record: &ControlRecord) -> String {
 
 impl Arrivals<ControlRecord> for Arrived {
     fn take(&mut self, present: Micros) -> Result<Vec<(Micros, ControlRecord)>, Error> {
-        let mut taken = Vec::new();
-        for Came { line, settlement } in self.came.try_iter() {
-            let record = if settlement.is_some() { read(&line, 0) } else { sent(&line, 0) };
-            let mut record = at_whole_millis(record?);
-            record.at = record.at.max(present);
-            record.position += match settlement {
-                Some(settlement) => self.store.keep_settled(record.at, settlement, &line)?,
-                None => self.store.keep_control(record.at, &slot(&record), &line)?,
-            };
-            let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-            changes.extend(ListChange::of(&record));
-            changes.sort_by_key(|change| change.at);
-            taken.push((record.at, record));
+        let came: Vec<Came> = self.came.try_iter().take(TAKEN_MAX).collect();
+        if came.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(taken)
+        let dated = |came: &Came| {
+            let record = if came.settlement.is_some() { read(&came.line, 0) } else { sent(&came.line, 0) };
+            let record = at_whole_millis(record?);
+            Ok(ControlRecord { at: record.at.max(present), ..record })
+        };
+        let mut records = came.iter().map(dated).collect::<Result<Vec<_>, Error>>()?;
+        let slots: Vec<String> = records.iter().map(slot).collect();
+        let keep = |((came, record), slot)| {
+            let Came { line, settlement, .. }: &Came = came;
+            let record: &ControlRecord = record;
+            Keep { at: record.at, line, comes_of: settlement.map_or(Comes::In(slot), Comes::OfSettlement) }
+        };
+        let keeping: Vec<_> = came.iter().zip(&records).zip(slots.iter().map(String::as_str)).map(keep).collect();
+        let numbers = self.store.keep_control(&keeping)?;
+        records.iter_mut().zip(numbers).for_each(|(record, number)| record.position += number);
+        // Whoever waited may have gone away.
+        came.iter().filter_map(|came| came.kept.as_ref()).for_each(|kept| {
+            let _ = kept.send(());
+        });
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        changes.extend(records.iter().filter_map(ListChange::of));
+        changes.sort_by_key(|change| change.at);
+        Ok(records.into_iter().map(|record| (record.at, record)).collect())
     }
 }
 
@@ -177,7 +207,7 @@ mod tests {
         store.forget_control(at(300)).unwrap();
         assert_eq!(kept(&store).unwrap(), records[1..2]);
         assert_eq!(store.settled_heard().unwrap(), 7);
-        store.keep_control(Micros::ZERO, "x", "{}").unwrap();
+        store.keep_control(&[Keep { at: Micros::ZERO, line: "{}", comes_of: Comes::In("x") }]).unwrap();
         assert!(matches!(kept(&store), Err(Error::Corrupt(_))));
     }
 }

@@ -4,24 +4,31 @@
 
 mod feed;
 mod file;
+mod http;
+mod inbox;
 mod recorded;
+mod stdin;
 
+pub use http::partition_name;
+pub use inbox::InboxPlace;
 pub use recorded::Moved;
+pub use stdin::STDIN;
 
 use crate::job::at_whole_millis;
 use config::{Job, SourceKind};
+use connectors::file::Mode;
 use engine::error::Error;
 use engine::snapshot::repository::Repository;
 use engine::source::{Partition, Timing};
 use engine::time::Micros;
-use feed::{Feed, Terms};
+use feed::{Feed, Orgs, Terms};
 use operators::decode::control::{ControlProblem, in_force, line_count, parse_control_file, parse_tor_list};
 use operators::decode::networks::{About, Networks};
 use operators::detect::user_agent_parser::UserAgentParser;
 use operators::model::control::{ControlRecord, ControlValue};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -41,6 +48,9 @@ pub struct Input {
     /// Name and digest of what was read beside the activity.
     side: BTreeMap<String, String>,
 }
+
+/// The org of events that name none, and from which positions on which orgs a partition may speak for.
+pub type SpeaksFor = (Option<String>, Vec<(u64, Orgs)>);
 
 /// A threat list is replaced or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +97,8 @@ impl Input {
             let terms = Terms::of(source);
             let places = match &source.kind {
                 SourceKind::File(file) => file::places(file)?,
+                SourceKind::Stdin(_) => vec![stdin::place(&job.data_dir, Mode::Follow)],
+                SourceKind::Http(http) => http::places(http, &job.data_dir)?,
             };
             feeds.extend(places.into_iter().map(|place| Feed { place, terms: terms.clone() }));
         }
@@ -129,9 +141,21 @@ impl Input {
         self.feeds.iter().map(|feed| feed.place.name().to_owned()).collect()
     }
 
-    /// Of each partition: the org of events that name none, and the orgs that it may speak for.
-    pub fn orgs(&self) -> Vec<(Option<String>, Option<BTreeSet<String>>)> {
-        self.feeds.iter().map(|feed| (feed.terms.org.clone(), feed.terms.speaks_for.clone())).collect()
+    /// Of each partition: the org of events that name none, and from which positions on which orgs it may speak for.
+    ///
+    /// # Errors
+    /// As an inbox cannot be read.
+    pub fn orgs(&self) -> Result<Vec<SpeaksFor>, Error> {
+        let of = |feed: &Feed| {
+            let orgs = feed.place.orgs()?.unwrap_or_else(|| vec![(0, feed.terms.speaks_for.clone())]);
+            Ok((feed.terms.org.clone(), orgs))
+        };
+        self.feeds.iter().map(of).collect()
+    }
+
+    /// Those partitions that are inboxes, each with its index.
+    pub fn inboxes(&self) -> impl Iterator<Item = (u32, &InboxPlace)> {
+        (0..).zip(&self.feeds).filter_map(|(index, feed)| Some((index, feed.place.inbox()?)))
     }
 
     /// The partitions.
@@ -152,7 +176,7 @@ impl Input {
                 None => feed.place.mark()?,
             };
             fingerprint.insert(key, is);
-            fingerprint.insert(format!("{TERMS}{}", feed.place.name()), describe(&feed.terms)?);
+            fingerprint.insert(format!("{TERMS}{}", feed.place.terms_of()), describe(&feed.terms)?);
         }
         Ok(fingerprint)
     }

@@ -1,7 +1,7 @@
 //! The job's dataflow, read top to bottom: from sources to responses. Owned here: what of a job's settings it takes,
 //! which stream goes where, and how memory is shared out. What each operator does stands in `operators`.
 
-use crate::input;
+use crate::input::{self, SpeaksFor};
 use crate::store::StorePlace;
 use config::ImportedAnomalies;
 use connectors::file::{Fence, Length, OrderedFile};
@@ -29,7 +29,6 @@ use operators::model::anomaly::{Active, Anomaly, CaseClosed};
 use operators::model::control::ControlRecord;
 use operators::policy::{self, Exemption};
 use operators::respond::{Respond, RespondRecord};
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use timely::dataflow::operators::vec::Map;
@@ -58,7 +57,7 @@ pub struct Parts {
     /// Names of the partitions, by index.
     pub names: Arc<[String]>,
     /// Of each partition: the org of events that name none, and the orgs that it may speak for.
-    pub sources: Vec<(Option<String>, Option<BTreeSet<String>>)>,
+    pub sources: Vec<SpeaksFor>,
     /// Control records in order of time, whole milliseconds.
     pub control: Arc<[ControlRecord]>,
     /// Where control records come in while the job runs.
@@ -106,11 +105,11 @@ pub(crate) fn parts(
     ledger: (StorePlace, u64),
     issued: Arc<dyn Fn(&Issued) + Send + Sync>,
     processes: usize,
-) -> Parts {
+) -> Result<Parts, Error> {
     let memory = usize::try_from(job.state_memory_bytes).unwrap_or(usize::MAX);
-    Parts {
+    Ok(Parts {
         names: input.names(),
-        sources: input.orgs(),
+        sources: input.orgs()?,
         control: input.control.clone(),
         inbox: None,
         networks: input.networks.clone(),
@@ -126,7 +125,7 @@ pub(crate) fn parts(
         outputs,
         ledger,
         issued,
-    }
+    })
 }
 
 /// Assembles the job on one worker.
@@ -203,8 +202,12 @@ pub fn assemble(flow: &mut Flow<'_>, parts: &Parts) -> Result<(), Error> {
 
 fn decoder(parts: &Parts) -> PartitionDecoder {
     let workspaces = Arc::new(WorkspaceDirectory::new(&*parts.control));
-    let of = |(org, speaks_for): &(Option<String>, Option<BTreeSet<String>>)| {
-        EventDecoder::new(workspaces.clone(), org.clone(), speaks_for.clone()).with_networks(parts.networks.clone())
+    let of = |(org, speaks_for): &SpeaksFor| {
+        let since = |(from, orgs): &(u64, _)| {
+            let decoder = EventDecoder::new(workspaces.clone(), org.clone(), Clone::clone(orgs));
+            (*from, decoder.with_networks(parts.networks.clone()))
+        };
+        speaks_for.iter().map(since).collect()
     };
     PartitionDecoder::new(parts.names.clone(), parts.sources.iter().map(of).collect())
 }

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod execute;
 mod holds;
 pub mod inbox;
+pub mod ingest;
 pub mod input;
 pub mod inspect;
 pub mod job;

@@ -202,7 +202,7 @@ pub(crate) fn follow(job: &Job, watch: &Watch, input: &Input, member: &Member) -
     };
     watch.enter(Phase::Running);
     let (outputs, heard) = (open_in(job.data_dir.clone(), generation), crate::run::heard(watch, Signal::default()));
-    let parts = parts(job, input, outputs, (ledger, generation), heard, mesh.processes());
+    let parts = parts(job, input, outputs, (ledger, generation), heard, mesh.processes())?;
     let ended = engine::flow::run_on(mesh, settings, start, move |flow| assemble(flow, &parts))?;
     gathered.leave();
     finished(ended, false)

@@ -124,7 +124,7 @@ fn derive(
     scratch: &Path,
     watch: &Watch,
 ) -> Result<Replayed, Error> {
-    let input = Input::recorded(&manifest.fingerprint, moved)?.with(kept(&record.ledger)?);
+    let input = Input::recorded(&manifest.fingerprint, moved, &job.data_dir)?.with(kept(&record.ledger)?);
     watch.input_bytes.store(input.bytes(), Ordering::Relaxed);
     let place = StorePlace::file(scratch.join(LEDGER));
     let mut journal = MemoryJournal::default();
@@ -148,7 +148,7 @@ fn derive(
     let start = Start::look(&settings, repository, manifest.id)?;
     Fence::raise(&scratch.join(FENCE), GENERATION)?;
     let (outputs, kept) = from_the_cut(scratch.to_owned());
-    let parts: Parts = parts(job, &input, outputs, (place.clone(), GENERATION), Arc::new(|_| {}), 1);
+    let parts: Parts = parts(job, &input, outputs, (place.clone(), GENERATION), Arc::new(|_| {}), 1)?;
     watch.enter(Phase::Running);
     let ended = engine::flow::run(settings, start, move |flow| assemble(flow, &parts))?;
     if ended == Ended::Stopped {

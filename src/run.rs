@@ -8,6 +8,7 @@ pub use crate::execute::Responses;
 use crate::execute::{Executor, Signal};
 use crate::holds::Holds;
 use crate::inbox::{inbox, kept};
+use crate::ingest::{self, Inboxes, Ingesting, Shortening};
 use crate::input::{Input, ListChange};
 use crate::inspect::running::Note;
 use crate::job::{DECIDE, DETECT, FENCE, Parts, WRITER, assemble, open_in, parts, volume_rules};
@@ -27,6 +28,7 @@ use engine::ledger::{Issued, Ledger};
 use engine::metrics::Status;
 use engine::snapshot::objects::Objects;
 use engine::snapshot::repository::Repository;
+use engine::source::journal::Journal;
 use engine::time::Micros;
 use engine::writer::Writer;
 use operators::baseline::VolumeRules;
@@ -81,6 +83,8 @@ pub struct Watch {
     pub lists: Arc<Mutex<Vec<ListChange>>>,
     /// What fetching lists has come to.
     pub fetches: Arc<Fetches>,
+    /// What was taken in.
+    pub ingest: Arc<ingest::Figures>,
 }
 
 /// Which job runs.
@@ -176,10 +180,13 @@ fn lead(job: &config::Job, watch: &Watch, input: Input, member: Option<&Member>)
     let fingerprint = input.fingerprint(&repository)?;
     let ledger = StorePlace::of(job, &watch.stop)?;
     let store = ledger.open()?;
+    let inboxes = Arc::new(Inboxes::open(&input, &repository)?);
+    watch.ingest.inboxes.get_or_init(|| inboxes.clone());
     let input = &input.with(kept(&store)?);
     *watch.lists.lock().unwrap_or_else(PoisonError::into_inner) = input.lists();
     let store = Arc::new(Mutex::new(store));
-    let settings = settings(job, watch, input, fingerprint, repository, store.clone(), member);
+    let journal = Arc::new(Mutex::new(Shortening { journal: store.clone(), inboxes: inboxes.clone() }));
+    let settings = settings(job, watch, input, fingerprint, repository, journal, member);
     let leader = member.map(|member| member.lead(job, watch, input)).transpose()?;
     let (start, generation) = start(&settings, &store, &ledger)?;
     Fence::raise(&job.data_dir.join(FENCE), generation)?;
@@ -192,7 +199,7 @@ fn lead(job: &config::Job, watch: &Watch, input: Input, member: Option<&Member>)
         (Ended::Stopped, 0)
     } else {
         let executor = Executor::open(&ledger, generation, job, watch)?;
-        let carrying = Carrying { job, watch, input, ledger: &ledger, generation };
+        let carrying = Carrying { job, watch, input, inboxes, ledger: &ledger, generation };
         let ended = carrying.out(executor, settings.clone(), start, met)?;
         known = match member {
             None => totals(&watch.status),
@@ -266,6 +273,7 @@ struct Carrying<'a> {
     job: &'a config::Job,
     watch: &'a Watch,
     input: &'a Input,
+    inboxes: Arc<Inboxes>,
     ledger: &'a StorePlace,
     generation: u64,
 }
@@ -313,9 +321,13 @@ impl Carrying<'_> {
             let ledger = (self.ledger.clone(), self.generation);
             let outputs = open_in(self.job.data_dir.clone(), self.generation);
             let heard = heard(self.watch, signal.clone());
-            let mut parts = parts(self.job, self.input, outputs, ledger, heard, mesh.processes());
-            let _beside = self.beside(&mut parts, &settings.repository)?;
-            engine::flow::run_on(mesh, settings, start, move |flow| assemble(flow, &parts))?
+            let mut parts = parts(self.job, self.input, outputs, ledger, heard, mesh.processes())?;
+            let beside = self.beside(&mut parts, &settings.repository)?;
+            let ended = engine::flow::run_on(mesh, settings, start, move |flow| assemble(flow, &parts))?;
+            if let Some(error) = beside.and_then(|(ingesting, ..)| ingesting.failure()) {
+                return Err(error);
+            }
+            ended
         };
         if let Some(gathered) = gathered {
             gathered.leave();
@@ -324,11 +336,11 @@ impl Carrying<'_> {
     }
 }
 
-/// What sends control records into a dataflow that runs.
-type Beside = (Option<Fetching>, Outcomes);
+/// What sends activity and control records into a dataflow that runs.
+type Beside = (Ingesting, Option<Fetching>, Outcomes);
 
 impl Carrying<'_> {
-    /// Starts what sends control records into the dataflow while it runs; it ends when this is dropped. Of activity that is
+    /// Starts what sends anything into the dataflow while it runs; it ends when this is dropped. Of activity that is
     /// over nobody hears anything: its time has nothing to do with that of lists and of effects, and a job over it is to
     /// come to the same each time.
     fn beside(&self, parts: &mut Parts, repository: &Repository) -> Result<Option<Beside>, Error> {
@@ -340,8 +352,10 @@ impl Carrying<'_> {
         parts.inbox = Some(Arc::new(Mutex::new(arrived)));
         let (lists, control) = (&self.job.threat_lists, &self.input.control);
         let fetching = Fetching::start(lists, control, open()?, repository.clone(), (self.watch, post.clone()))?;
+        let keeping = (open()?, repository.clone());
+        let ingesting = Ingesting::start(self.job, self.watch, &self.inboxes, &post, keeping)?;
         let outcomes = Outcomes::start(open()?, repository.clone(), Holds::of(control), post)?;
-        Ok(Some((fetching, outcomes)))
+        Ok(Some((ingesting, fetching, outcomes)))
     }
 }
 
@@ -406,7 +420,7 @@ pub(crate) fn settings(
     input: &Input,
     fingerprint: BTreeMap<String, String>,
     repository: Repository,
-    journal: Arc<Mutex<Store>>,
+    journal: Arc<Mutex<dyn Journal>>,
     member: Option<&Member>,
 ) -> Settings {
     watch.input_bytes.store(input.bytes(), Ordering::Relaxed);

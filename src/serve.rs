@@ -176,7 +176,8 @@ mod tests {
 
     fn report(watch: &Watch) {
         let (newest, watermark) = (Micros::from_secs(10), Micros::from_secs(5));
-        watch.status.report(Progress { partition: 0, newest, watermark, received: 1, activity: Activity::Active });
+        let activity = Activity::Active;
+        watch.status.report(Progress { partition: 0, newest, watermark, received: 1, position: 1, activity });
     }
 
     #[test]

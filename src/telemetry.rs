@@ -6,6 +6,7 @@ use crate::job::DECIDE;
 use crate::lists::{Fetches, TOR_EXIT};
 use crate::run::{self, Watch};
 use crate::supervise::Cause;
+use connectors::intake;
 use engine::ledger::State;
 use engine::metrics::{Phase, Restoring, STRETCH_BOUNDS, Spent};
 use engine::time::Stamp;
@@ -173,6 +174,27 @@ const FIGURES: &[Figure] = &[
         kind: Gauge,
         labels: &["list"],
         read: confirmed,
+    },
+    Figure {
+        name: "aerie_ingest_requests_total",
+        help: "Requests that posted something in this run, by what they came to.",
+        kind: Counter,
+        labels: &["outcome"],
+        read: requests,
+    },
+    Figure {
+        name: "aerie_ingest_lines_total",
+        help: "Lines that were posted and accepted in this run, events and control records.",
+        kind: Counter,
+        labels: &["kind"],
+        read: posted,
+    },
+    Figure {
+        name: "aerie_inbox_ahead_bytes",
+        help: "What an inbox holds and the job has not read yet.",
+        kind: Gauge,
+        labels: &["partition"],
+        read: ahead,
     },
     Figure {
         name: "aerie_snapshots_total",
@@ -419,6 +441,21 @@ fn confirmed(watch: &Watch) -> Vec<Sample> {
     at.map(|at| (vec![TOR_EXIT.to_owned()], at as f64)).into_iter().collect()
 }
 
+fn requests(watch: &Watch) -> Vec<Sample> {
+    let of = |outcome: intake::Outcome| (vec![outcome.name().to_owned()], watch.ingest.requests.of(outcome) as f64);
+    intake::Outcome::ALL.into_iter().map(of).collect()
+}
+
+fn posted(watch: &Watch) -> Vec<Sample> {
+    let kinds = [("events", &watch.ingest.events), ("control", &watch.ingest.control)];
+    kinds.map(|(kind, count)| (vec![kind.to_owned()], load(count) as f64)).to_vec()
+}
+
+fn ahead(watch: &Watch) -> Vec<Sample> {
+    let Some(inboxes) = watch.ingest.inboxes.get() else { return Vec::new() };
+    inboxes.ahead(&watch.status).into_iter().map(|(name, bytes)| (vec![name.to_owned()], bytes as f64)).collect()
+}
+
 /// 2100-01-01 in milliseconds: no event lies beyond.
 const STAMP_END: Stamp = 4_102_444_800_000;
 
@@ -498,7 +535,8 @@ mod tests {
             watch.status.totals("decide", worker, names, vec![3, 1, 2]);
         }
         let (newest, watermark) = (Micros::from_secs(1_767_225_605), Micros(1_767_225_600_500_000));
-        watch.status.report(Progress { partition: 7, newest, watermark, received: 11, activity: Activity::Active });
+        let (received, activity) = (11, Activity::Active);
+        watch.status.report(Progress { partition: 7, newest, watermark, received, position: 300, activity });
         watch.status.set_frontiers(1_767_225_600_500, 1_767_225_600_250);
         watch.status.snapshot_published(&snapshot(1_767_225_600_000, 4_096), Duration::from_millis(250));
         watch.status.snapshot_failed("no room");

@@ -1,13 +1,16 @@
 //! The command line's settings, as the last layer.
 
 use crate::value::{Node, Origin, Table, Value};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// In place of files: what is fed to the program.
+const STDIN: &str = "-";
 
 /// Settings given as flags, as words: they are checked by the same rules as the file's. What is empty, `None` or
 /// `false` was not given.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
-    /// `--input FILE…`: one source of these files, in place of the file's sources.
+    /// `--input FILE…`: one source of these files, or of stdin if it is `-`, in place of the file's sources.
     pub input: Vec<PathBuf>,
     /// `--follow`: read on as the inputs grow.
     pub follow: bool,
@@ -61,11 +64,15 @@ impl Flags {
             table.insert("tor_list".to_owned(), node("--tor-list", Value::Word(file.display().to_string())));
         }
         if !self.input.is_empty() {
-            let source = Table::from([
-                ("kind".to_owned(), node("--input", Value::Word("file".to_owned()))),
-                ("paths".to_owned(), node("--input", paths("--input", &self.input))),
-                ("follow".to_owned(), node("--follow", Value::Bool(self.follow))),
-            ]);
+            let stdin = self.input.iter().map(PathBuf::as_path).eq([Path::new(STDIN)]);
+            let kind = if stdin { "stdin" } else { "file" };
+            let mut source = Table::from([("kind".to_owned(), node("--input", Value::Word(kind.to_owned())))]);
+            if !stdin {
+                source.insert("paths".to_owned(), node("--input", paths("--input", &self.input)));
+            }
+            if self.follow {
+                source.insert("follow".to_owned(), node("--follow", Value::Bool(true)));
+            }
             let sources = Value::List(vec![node("--input", Value::Table(source))]);
             table.insert("source".to_owned(), node("--input", sources));
         }

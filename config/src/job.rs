@@ -16,7 +16,7 @@ use crate::problem::{Problem, Problems};
 use crate::read::{self, Refusal, Section};
 use crate::respond::{self, Respond};
 use crate::sessions::{self, Sessions};
-use crate::source::{self, Source};
+use crate::source::{self, Source, SourceKind};
 use crate::value::{Origin, Value};
 use operators::decode::networks::About;
 use std::net::SocketAddr;
@@ -165,6 +165,7 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     let chat = root.section("chat", |section| chat::read(section, &hosts));
     let messages = root.section("messages", messages::read);
     let running = running?;
+    one_process_for_stdin(root, sources.as_deref().unwrap_or_default(), &running, cluster.as_ref());
     Some(Job {
         data_dir: running.data_dir,
         workers: running.workers,
@@ -192,6 +193,15 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         messages: messages?,
         cluster: cluster?,
     })
+}
+
+/// Several processes have no stdin that they could share: what comes on it is said by the one that starts them.
+fn one_process_for_stdin(root: &mut Section<'_>, sources: &[Source], running: &Running, cluster: Option<&Cluster>) {
+    let several = running.processes.get() > 1 || cluster.is_some_and(|cluster| cluster.own.is_some());
+    if several && sources.iter().any(|source| matches!(source.kind, SourceKind::Stdin(_))) {
+        let refusal = Refusal::new("cannot read stdin with several processes");
+        root.refuse("source", refusal.hint("set processes = 1, or give it a file or HTTP"));
+    }
 }
 
 /// Whether the processes and their workers go together.

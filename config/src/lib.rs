@@ -41,7 +41,7 @@ pub use problem::{Problem, Problems};
 pub use respond::Respond;
 pub use secret::{KeyOrigin, Secret};
 pub use sessions::{CaepSessions, Sessions, SlackSessions, WebhookSessions};
-pub use source::{FileSource, Source, SourceKind};
+pub use source::{FileSource, HttpSource, Source, SourceKind, StdinSource};
 pub use units::{UnitError, parse_duration, parse_size};
 pub use value::Origin;
 

@@ -1,8 +1,12 @@
 //! `[[source]]`: where activity comes from, and how late and how quiet a source may be.
 
 mod file;
+mod http;
+mod stdin;
 
 pub use file::FileSource;
+pub use http::HttpSource;
+pub use stdin::StdinSource;
 
 use crate::read::{self, Refusal, Section};
 use engine::time::Span;
@@ -33,6 +37,10 @@ pub struct Source {
 pub enum SourceKind {
     /// Files of one JSON object per line.
     File(FileSource),
+    /// What is fed to the program.
+    Stdin(StdinSource),
+    /// What is posted to the job.
+    Http(HttpSource),
 }
 
 impl SourceKind {
@@ -40,6 +48,7 @@ impl SourceKind {
     pub fn is_live(&self) -> bool {
         match self {
             SourceKind::File(file) => file.follow,
+            SourceKind::Stdin(_) | SourceKind::Http(_) => true,
         }
     }
 
@@ -47,6 +56,7 @@ impl SourceKind {
     pub fn files(&self) -> &[PathBuf] {
         match self {
             SourceKind::File(file) => &file.paths,
+            SourceKind::Stdin(_) | SourceKind::Http(_) => &[],
         }
     }
 
@@ -54,6 +64,8 @@ impl SourceKind {
     pub fn describe(&self) -> String {
         match self {
             SourceKind::File(file) => file.describe(),
+            SourceKind::Stdin(stdin) => stdin.describe(),
+            SourceKind::Http(http) => http.describe(),
         }
     }
 }
@@ -61,23 +73,44 @@ impl SourceKind {
 #[derive(Clone, Copy)]
 enum Kind {
     File,
+    Stdin,
+    Http,
 }
 
-const KINDS: &[(&str, Kind)] = &[("file", Kind::File)];
+const KINDS: &[(&str, Kind)] = &[("file", Kind::File), ("stdin", Kind::Stdin), ("http", Kind::Http)];
+
+/// How many bytes may be kept that the job has not read yet, if nothing else is set.
+const MAX_AHEAD: u64 = 256 << 20;
+
+/// What the sources above read.
+#[derive(Default)]
+struct Seen {
+    files: BTreeSet<PathBuf>,
+    stdin: bool,
+    http: bool,
+}
 
 /// Reads every source. A file that two sources read would be applied twice, so that is refused.
 pub(crate) fn read_all(root: &mut Section<'_>) -> Option<Vec<Source>> {
-    let mut seen = BTreeSet::new();
+    let mut seen = Seen::default();
     let hint = "say what to read: [[source]] in a job file, or --input FILE";
     root.sections("source", hint, |section| read_one(section, &mut seen))
 }
 
-fn read_one(section: &mut Section<'_>, seen: &mut BTreeSet<PathBuf>) -> Option<Source> {
+fn read_one(section: &mut Section<'_>, seen: &mut Seen) -> Option<Source> {
     const DAY: Duration = Duration::from_secs(24 * 3_600);
     const MILLISECOND: Duration = Duration::from_millis(1);
     let kind = section.require("kind", "kind = \"file\" reads files", read::one_of(KINDS));
     let kind = match kind {
-        Some(Kind::File) => FileSource::read(section, seen).map(SourceKind::File),
+        Some(Kind::File) => FileSource::read(section, &mut seen.files).map(SourceKind::File),
+        Some(Kind::Stdin) => {
+            once(section, &mut seen.stdin, "there is one stdin");
+            StdinSource::read(section).map(SourceKind::Stdin)
+        }
+        Some(Kind::Http) => {
+            once(section, &mut seen.http, "any number can post to one, each with a token");
+            HttpSource::read(section).map(SourceKind::Http)
+        }
         None => {
             section.pass_over();
             None
@@ -85,6 +118,9 @@ fn read_one(section: &mut Section<'_>, seen: &mut BTreeSet<PathBuf>) -> Option<S
     };
     let org = section.read_if_set("org", read::text);
     let speaks_for = section.read_list("speaks_for", read::text);
+    if matches!(kind, Some(SourceKind::Http(_))) && speaks_for.as_ref().is_some_and(|orgs| !orgs.is_empty()) {
+        section.refuse("speaks_for", Refusal::new("is said for each token").hint("name the orgs in tokens_file"));
+    }
     let max_disorder = section.read("max_disorder", read::duration(Duration::ZERO..=DAY));
     let max_delay = section.read("max_delay", read::duration(MILLISECOND..=DAY));
     let lateness_limit = section.read("lateness_limit", read::duration(Duration::ZERO..=28 * DAY));
@@ -103,6 +139,19 @@ fn read_one(section: &mut Section<'_>, seen: &mut BTreeSet<PathBuf>) -> Option<S
         max_delay: max_delay?,
         lateness_limit: span(lateness_limit?),
     })
+}
+
+/// A kind that a job can have one source of.
+fn once(section: &mut Section<'_>, seen: &mut bool, hint: &str) {
+    if std::mem::replace(seen, true) {
+        section.refuse("kind", Refusal::new("is that of a source above").hint(hint));
+    }
+}
+
+/// How many bytes of an inbox may be kept that the job has not read yet.
+fn max_ahead(section: &mut Section<'_>) -> Option<u64> {
+    let set = section.read_if_set("max_ahead", read::size(1 << 10..=1 << 40))?;
+    Some(set.unwrap_or(MAX_AHEAD))
 }
 
 /// Event time; the rules allow no duration that does not fit.

@@ -3,6 +3,8 @@
 
 pub mod file;
 pub mod http;
+pub mod inbox;
+pub mod intake;
 pub mod mail;
 pub mod outbox;
 pub mod reach;

@@ -5,8 +5,8 @@
 #[path = "support/postgres.rs"]
 mod server;
 
-use connectors::store::Store;
 use connectors::store::postgres::{Patience, Server, Tls};
+use connectors::store::{Comes, Keep, Store};
 use engine::error::Error;
 use engine::ledger::{self, Ask, Batch, Entry, Ledger, Order, Recorded, Scope, State, StepOutcome, Term, conformance};
 use engine::source::journal::{Journal, JournalEntry, Judgement};
@@ -23,6 +23,10 @@ use std::time::{Duration, Instant};
 const STORE: &str = "AERIE_TEST_POSTGRES_URL";
 
 const PATIENCE: Duration = Duration::from_secs(120);
+
+fn keep<'a>(at: u64, slot: &'a str, line: &'a str) -> Keep<'a> {
+    Keep { at: Micros(at), line, comes_of: Comes::In(slot) }
+}
 
 fn start() -> Postgres {
     Postgres::start(tempfile::tempdir().unwrap())
@@ -99,7 +103,7 @@ fn it_keeps_a_journal_and_control_records() {
     assert_eq!(store.load("a").unwrap(), a[1..]);
 
     for (at, slot, line) in [(10, "a", "a1\0é"), (10, "b", "b1"), (10, "a", "a2"), (40, "a", "a4"), (30, "a", "a3")] {
-        store.keep_control(Micros(at), slot, line).unwrap();
+        store.keep_control(&[keep(at, slot, line)]).unwrap();
     }
     let kept =
         |store: &Store| store.control().unwrap().into_iter().map(|kept| (kept.seq, kept.line)).collect::<Vec<_>>();
@@ -109,7 +113,7 @@ fn it_keeps_a_journal_and_control_records() {
     assert_eq!(kept(&open(&server, "aerie")), left);
     store.take_over(5).unwrap();
     let mut old = open(&server, "aerie");
-    assert!(ledger::is_superseded(&old.keep_control(Micros(50), "a", "a5").unwrap_err()));
+    assert!(ledger::is_superseded(&old.keep_control(&[keep(50, "a", "a5")]).unwrap_err()));
     assert!(ledger::is_superseded(&old.append(&a).unwrap_err()));
 }
 

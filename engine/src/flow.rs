@@ -158,6 +158,7 @@ impl Start {
                 newest: state.judge.newest,
                 watermark: state.judge.watermark,
                 received: state.received,
+                position: state.position,
                 activity: Activity::Ended,
             });
         }

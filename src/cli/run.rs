@@ -27,7 +27,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  aerie run --input events.ndjson --control control.ndjson --tor-list tor.txt \
                         --data-dir data\n  aerie run --config config/jobs/files.toml --shadow\n  \
-                        aerie run --input live.ndjson --follow --data-dir data\n\n\
+                        aerie run --input live.ndjson --follow --data-dir data\n  \
+                        zcat events.ndjson.gz | aerie run --input - --data-dir data\n\n\
                         Outputs in the data directory: audit.ndjson, decisions.ndjson, dead_letter.ndjson, \
                         late.ndjson, outbox/.")]
 #[command(group(clap::ArgGroup::new("activity").args(["config", "input"]).required(true).multiple(true)))]
@@ -35,7 +36,7 @@ pub(super) struct Args {
     /// The job file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Files of activity, one JSON object a line; in place of the job file's sources
+    /// Files of activity, one JSON object a line, or - for stdin; in place of the job file's sources
     #[arg(long, value_name = "FILE", num_args = 1..)]
     input: Vec<PathBuf>,
     /// Files of control records: settings, directory, lists

@@ -1,6 +1,7 @@
 //! One partition of a job's activity, of whatever kind its source is. Owned here: on which terms it is read, and
 //! what each kind has to answer. Not owned here: the answers (a file for each kind).
 
+use super::inbox::InboxPlace;
 use config::Source;
 use engine::error::Error;
 use engine::source::{Partition, Timing};
@@ -14,6 +15,9 @@ pub(super) struct Feed {
     pub(super) place: Box<dyn Place>,
     pub(super) terms: Terms,
 }
+
+/// Orgs that lines may speak for; `None` is all.
+pub(crate) type Orgs = Option<BTreeSet<String>>;
 
 /// A partition of some kind of source.
 pub(super) trait Place: Send + Sync {
@@ -37,6 +41,21 @@ pub(super) trait Place: Send + Sync {
 
     /// What a dataflow reads.
     fn partition(&self) -> Arc<dyn Partition>;
+
+    /// For what a fingerprint holds the terms: partitions that come and go while a job goes on share theirs.
+    fn terms_of(&self) -> &str {
+        self.name()
+    }
+
+    /// From which positions on its lines may speak for which orgs, ascending, if its terms do not say so.
+    fn orgs(&self) -> Result<Option<Vec<(u64, Orgs)>>, Error> {
+        Ok(None)
+    }
+
+    /// The inbox that it is, if it is one.
+    fn inbox(&self) -> Option<&InboxPlace> {
+        None
+    }
 }
 
 /// On which terms a partition is read. A fingerprint holds all that its records' meaning depends on.
@@ -46,7 +65,7 @@ pub(super) struct Terms {
     pub(super) max_disorder_us: u64,
     pub(super) lateness_limit_us: u64,
     pub(super) org: Option<String>,
-    pub(super) speaks_for: Option<BTreeSet<String>>,
+    pub(super) speaks_for: Orgs,
     /// The clock's share: it moves idleness, never meaning.
     #[serde(skip)]
     pub(super) max_delay: Option<Span>,

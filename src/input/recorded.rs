@@ -3,9 +3,11 @@
 
 use super::feed::{Feed, Terms};
 use super::file::{INPUT, InputFile, readable};
+use super::inbox::INBOX;
+use super::stdin::{self, STDIN};
 use super::{CONTROL, Input, SideFile, TERMS, TOR_LIST, USER_AGENTS};
-use super::{add_database, database, parser, read_side, records, side_mark};
-use connectors::file::{FileIdentity, Sameness};
+use super::{add_database, database, http, parser, read_side, records, side_mark};
+use connectors::file::{FileIdentity, Mode, Sameness};
 use engine::error::Error;
 use operators::decode::networks::{About, Networks};
 use std::collections::BTreeMap;
@@ -22,20 +24,28 @@ pub struct Moved {
 }
 
 impl Input {
-    /// The input of a job that has run, by the fingerprint of its snapshots. It is read to its present end, also what the
-    /// job followed as it grew.
+    /// The input of the job of a data directory, by the fingerprint of its snapshots. It is read to its present end, also
+    /// what the job followed as it grew.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the file that is missing, is another than it was, or was never read.
-    pub fn recorded(fingerprint: &BTreeMap<String, String>, moved: &Moved) -> Result<Self, Error> {
+    pub fn recorded(fingerprint: &BTreeMap<String, String>, moved: &Moved, data_dir: &Path) -> Result<Self, Error> {
         let mut elsewhere = moved.input.clone();
         let mut feeds = Vec::new();
         for (path, identity) in named(fingerprint, INPUT) {
             let identity: FileIdentity = parse(path, identity)?;
-            let terms = fingerprint.get(&format!("{TERMS}{path}")).map_or("", String::as_str);
-            let terms: Terms = parse(path, terms)?;
+            let terms = terms(fingerprint, path)?;
             let place = Box::new(file(identity, terms.follow, &mut elsewhere)?);
             feeds.push(Feed { place, terms });
+        }
+        for (kind, _) in named(fingerprint, INBOX) {
+            let terms = terms(fingerprint, kind)?;
+            let places = match kind {
+                STDIN => vec![stdin::place(data_dir, Mode::Bounded)],
+                http::KIND => http::recorded(data_dir)?,
+                kind => return Err(unknown(kind)),
+            };
+            feeds.extend(places.into_iter().map(|place| Feed { place, terms: terms.clone() }));
         }
         refuse_strangers("input", &elsewhere)?;
         let mut elsewhere = moved.control.clone();
@@ -68,6 +78,14 @@ impl Input {
 /// Path and value of each entry of a kind.
 fn named<'a>(fingerprint: &'a BTreeMap<String, String>, kind: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
     fingerprint.iter().filter_map(move |(name, value)| Some((name.strip_prefix(kind)?, value.as_str())))
+}
+
+fn terms(fingerprint: &BTreeMap<String, String>, of: &str) -> Result<Terms, Error> {
+    parse(of, fingerprint.get(&format!("{TERMS}{of}")).map_or("", String::as_str))
+}
+
+fn unknown(of: &str) -> Error {
+    Error::Unfit(format!("the snapshot says of {of} what this program cannot read; run the one that wrote it"))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(path: &str, text: &str) -> Result<T, Error> {
@@ -106,9 +124,7 @@ fn is_same(identity: &FileIdentity, path: &Path, follow: bool) -> Result<bool, E
 /// Number and content of a file beside the activity.
 fn side(kind: &str, path: &str, mark: &str, elsewhere: &mut Vec<PathBuf>) -> Result<(usize, SideFile), Error> {
     let number = mark.strip_prefix("file ").and_then(|rest| rest.split(',').next()?.parse().ok());
-    let number: usize = number.ok_or_else(|| {
-        Error::Unfit(format!("the snapshot says of {path} what this program cannot read; run the one that wrote it"))
-    })?;
+    let number: usize = number.ok_or_else(|| unknown(path))?;
     let same = |path: &Path| Ok(side_mark(&read_side(kind, path)?, number) == mark);
     if let Some(path) = take(elsewhere, path, same)? {
         return Ok((number, (path.display().to_string(), read_side(kind, &path)?)));

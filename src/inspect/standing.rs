@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(Standing::live(&watch).holds_the_frontier, None);
         let report = |partition, secs, activity| {
             let (newest, watermark) = (Micros::from_secs(secs + 5), Micros::from_secs(secs));
-            watch.status.report(Progress { partition, newest, watermark, received: 1, activity });
+            watch.status.report(Progress { partition, newest, watermark, received: 1, position: 1, activity });
         };
         report(0, 10, Activity::Ended);
         report(1, 30, Activity::Active);

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -245,6 +245,16 @@ pub fn start(words: &[impl AsRef<str>], near: &Path) -> Running {
 
 /// [`start`] with these variables in the environment.
 pub fn start_in(words: &[impl AsRef<str>], near: &Path, environment: &[(String, String)]) -> Running {
+    start_fed(words, near, environment, Stdio::null())
+}
+
+/// [`start_in`] with this stdin.
+pub fn start_fed(
+    words: &[impl AsRef<str>],
+    near: &Path,
+    environment: &[(String, String)],
+    stdin: impl Into<Stdio>,
+) -> Running {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     let number = STARTED.fetch_add(1, Ordering::Relaxed);
     let stream = |kind: &str| near.with_extension(format!("{number}.{kind}"));
@@ -252,7 +262,7 @@ pub fn start_in(words: &[impl AsRef<str>], near: &Path, environment: &[(String, 
     let create = |path: &Path| File::create(path).expect("a file can be made");
     let mut command = command(words);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
-    let child = command.stdout(create(&out)).stderr(create(&err)).spawn().expect("the program starts");
+    let child = command.stdin(stdin).stdout(create(&out)).stderr(create(&err)).spawn().expect("the program starts");
     let what = words.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" ");
     Running { child, out, err, what, grace: PATIENCE }
 }
@@ -269,6 +279,11 @@ pub struct Running {
 impl Running {
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The other end of its stdin, if that is a pipe.
+    pub fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("its stdin is a pipe")
     }
 
     pub fn stderr_file(&self) -> PathBuf {

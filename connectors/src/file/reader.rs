@@ -184,6 +184,17 @@ impl LineReader {
         self.size
     }
 
+    /// A bounded file ends at `end` from now on, where a line ends, or where the file does if that comes before. For a file
+    /// that grows, of which not all that is there may be read yet.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses it.
+    pub(crate) fn end_at(&mut self, end: u64) -> Result<(), Error> {
+        let found = self.file.metadata().map_err(Error::io("look at", &self.path))?;
+        self.size = found.len().min(end);
+        Ok(())
+    }
+
     /// Where the first line starts that was not given yet.
     pub fn position(&self) -> u64 {
         self.position

@@ -8,6 +8,27 @@ use engine::time::Micros;
 /// The slot of records that nothing replaces.
 const ONCE: &str = "";
 
+/// A record that is to be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep<'a> {
+    /// When it takes effect.
+    pub at: Micros,
+    /// The record.
+    pub line: &'a str,
+    /// Where it comes from.
+    pub comes_of: Comes<'a>,
+}
+
+/// Where a record comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Comes<'a> {
+    /// It came in, and replaces the one before in this slot.
+    In(&'a str),
+    /// It came of a settlement: it is needed by who starts before its time, and nothing replaces it. Once it is kept, all
+    /// settlements up to this number have been heard of.
+    OfSettlement(u64),
+}
+
 /// A record as it was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
@@ -20,26 +41,13 @@ pub struct Kept {
 }
 
 impl Store {
-    /// Keeps a record that takes effect at `at`. Of two in one `slot` the later one replaces the earlier. It is durable
-    /// on return. Returns its number.
+    /// Keeps records, all of them or none. Of two in one slot the later one replaces the earlier. They are durable on
+    /// return. Returns their numbers.
     ///
     /// # Errors
     /// [`Error::Fault`] if a newer generation has taken over. Else as the store fails.
-    pub fn keep_control(&mut self, at: Micros, slot: &str, line: &str) -> Result<u64, Error> {
-        self.act(|on| keep(on, at, slot, line))
-    }
-
-    /// Keeps a record that came of a settlement and takes effect at `at`: it is needed by who starts before that, and nothing
-    /// replaces it. With it, that all settlements up to this number have been heard of. Durable on return. Returns its
-    /// number.
-    ///
-    /// # Errors
-    /// As [`Store::keep_control`].
-    pub fn keep_settled(&mut self, at: Micros, settlement: u64, line: &str) -> Result<u64, Error> {
-        self.act(|on| {
-            schema::set_number(on, schema::SETTLED, settlement)?;
-            keep(on, at, ONCE, line)
-        })
+    pub fn keep_control(&mut self, records: &[Keep<'_>]) -> Result<Vec<u64>, Error> {
+        self.act(|on| records.iter().map(|record| record.keep(on)).collect())
     }
 
     /// The number of the last settlement that a record was kept of; zero before there was one.
@@ -79,8 +87,17 @@ impl Store {
     }
 }
 
-fn keep(on: &dyn Statements, at: Micros, slot: &str, line: &str) -> Result<u64, Error> {
-    let insert = "insert into control (at, slot, line) values (?1, ?2, ?3) returning seq";
-    let kept = on.query(insert, args![at.0, slot, line])?.pop();
-    kept.map_or_else(|| Err(on.corrupt("keeps no control record")), |mut row| row.number(0))
+impl Keep<'_> {
+    fn keep(&self, on: &dyn Statements) -> Result<u64, Error> {
+        let slot = match self.comes_of {
+            Comes::In(slot) => slot,
+            Comes::OfSettlement(number) => {
+                schema::set_number(on, schema::SETTLED, number)?;
+                ONCE
+            }
+        };
+        let insert = "insert into control (at, slot, line) values (?1, ?2, ?3) returning seq";
+        let kept = on.query(insert, args![self.at.0, slot, self.line])?.pop();
+        kept.map_or_else(|| Err(on.corrupt("keeps no control record")), |mut row| row.number(0))
+    }
 }

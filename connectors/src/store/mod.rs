@@ -17,7 +17,7 @@ mod schema;
 mod sqlite;
 mod work;
 
-pub use control::Kept;
+pub use control::{Comes, Keep, Kept};
 
 use engine::error::Error;
 use engine::ledger::{

@@ -335,6 +335,10 @@ fn a_reader_beside_the_writer_sees_what_is_committed_and_changes_nothing() {
     assert!(!folder.path().join("none.sqlite").exists());
 }
 
+fn keep<'a>(at: u64, slot: &'a str, line: &'a str) -> Keep<'a> {
+    Keep { at: Micros(at), line, comes_of: Comes::In(slot) }
+}
+
 #[test]
 fn control_records_last_until_they_are_replaced_before_anybody_starts() {
     let folder = folder();
@@ -345,7 +349,7 @@ fn control_records_last_until_they_are_replaced_before_anybody_starts() {
     let mut first = store(&folder);
     first.take_over(1).unwrap();
     for (at, slot, line) in [(10, "a", "a1"), (10, "b", "b1"), (10, "a", "a2"), (40, "a", "a4"), (30, "a", "a3")] {
-        first.keep_control(Micros(at), slot, line).unwrap();
+        first.keep_control(&[keep(at, slot, line)]).unwrap();
     }
     let all = [(1, 10, "a1"), (2, 10, "b1"), (3, 10, "a2"), (4, 40, "a4"), (5, 30, "a3")];
     let expect = |of: &[(u64, u64, &str)]| of.iter().map(|(s, a, l)| (*s, *a, (*l).to_owned())).collect::<Vec<_>>();
@@ -362,10 +366,10 @@ fn control_records_last_until_they_are_replaced_before_anybody_starts() {
     second.forget_control(Micros(40)).unwrap();
     assert_eq!(kept(&second), expect(&[all[1], all[3]]));
     // A number is never given twice, whatever was forgotten.
-    assert_eq!(second.keep_control(Micros(50), "a", "a5").unwrap(), 6);
+    assert_eq!(second.keep_control(&[keep(50, "a", "a5"), keep(50, "c", "c5")]).unwrap(), [6, 7]);
     let mut superseded = store(&folder);
     superseded.claim_generation(2).unwrap();
     second.take_over(3).unwrap();
-    assert!(superseded.keep_control(Micros(60), "a", "a6").is_err());
+    assert!(superseded.keep_control(&[keep(60, "a", "a6")]).is_err());
     assert!(superseded.forget_control(Micros(60)).is_err());
 }

@@ -52,6 +52,8 @@ pub struct Progress {
     pub watermark: Micros,
     /// Lines read so far.
     pub received: u64,
+    /// Position of the next line.
+    pub position: u64,
     /// What it is doing.
     pub activity: Activity,
 }

@@ -243,6 +243,7 @@ impl<D: Decode, C> Turn<D, C> {
                 newest: state.judge.newest,
                 watermark: state.judge.watermark,
                 received: state.received,
+                position: state.position,
                 activity: seat.activity(),
             };
             if reported.replace(report) != Some(report) {

@@ -24,18 +24,27 @@ pub fn class_of(reason: RejectReason) -> u8 {
     RejectReason::ALL.iter().position(|known| *known == reason).unwrap_or_default() as u8
 }
 
+/// A position, and how a partition is decoded from there on. The first one counts from its beginning.
+pub type Since = (u64, EventDecoder);
+
 /// Decodes the partitions of a job, each with the settings of its source.
 pub struct PartitionDecoder {
-    /// One per partition, by index.
-    decoders: Vec<EventDecoder>,
+    /// Of each partition, by index.
+    decoders: Vec<Vec<Since>>,
     names: Arc<[String]>,
     events: Vec<crate::model::event::Event>,
 }
 
 impl PartitionDecoder {
-    /// A decoder for partitions of these names, with a decoder for each.
-    pub fn new(names: Arc<[String]>, decoders: Vec<EventDecoder>) -> Self {
+    /// A decoder for partitions of these names, with decoders for each, at least one, by ascending position.
+    pub fn new(names: Arc<[String]>, decoders: Vec<Vec<Since>>) -> Self {
         PartitionDecoder { decoders, names, events: Vec::new() }
+    }
+
+    fn at(&mut self, arrival: Arrival) -> (&mut EventDecoder, &mut Vec<crate::model::event::Event>) {
+        let decoders = &mut self.decoders[arrival.partition as usize];
+        let begun = decoders.partition_point(|(from, _)| *from <= arrival.position).max(1);
+        (&mut decoders[begun - 1].1, &mut self.events)
     }
 
     fn name(&self, arrival: Arrival) -> &str {
@@ -51,7 +60,7 @@ impl Decode for PartitionDecoder {
 
     fn parse<'a>(&mut self, line: &'a [u8]) -> Result<(Micros, Parsed<'a>), Rejection> {
         // What a line says does not depend on its partition; only the org does, and that comes later.
-        let parsed = self.decoders[0].parse(line)?;
+        let parsed = self.decoders[0][0].1.parse(line)?;
         Ok((parsed.time(), parsed))
     }
 
@@ -62,7 +71,8 @@ impl Decode for PartitionDecoder {
         arrival: Arrival,
         out: &mut Vec<DetectRecord>,
     ) -> Result<(), Rejection> {
-        self.decoders[arrival.partition as usize].stamp(&parsed, arrival, &mut self.events)?;
+        let (decoder, events) = self.at(arrival);
+        decoder.stamp(&parsed, arrival, events)?;
         out.extend(self.events.drain(..).map(DetectRecord::Event));
         Ok(())
     }
@@ -85,7 +95,7 @@ impl Decode for PartitionDecoder {
     }
 
     fn too_late(&mut self, line: &[u8], parsed: Parsed<'_>, arrival: Arrival) -> Line {
-        let org = match self.decoders[arrival.partition as usize].org(&parsed, arrival.at) {
+        let org = match self.at(arrival).0.org(&parsed, arrival.at) {
             Ok(org) => org.to_owned(),
             Err(rejection) => return self.rejected(line, rejection, arrival),
         };

@@ -61,7 +61,8 @@ impl Stage {
     }
 
     fn report(&mut self, partition: u32, newest: Micros, watermark: Micros, activity: Activity) {
-        self.conductor.hear(vec![Progress { partition, newest, watermark, received: 1, activity }], Vec::new());
+        let progress = Progress { partition, newest, watermark, received: 1, position: 1, activity };
+        self.conductor.hear(vec![progress], Vec::new());
     }
 
     /// The answer of all that there is to answer.
