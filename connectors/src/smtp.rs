@@ -4,7 +4,6 @@
 use crate::mail::Mail;
 use crate::reach::PrivateHosts;
 use engine::error::Error;
-use lettre::Message;
 use lettre::address::Envelope;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
@@ -17,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Connections that are kept for the next mail.
 const IDLE_MAX: usize = 4;
@@ -103,54 +102,68 @@ impl Smtp {
     /// As [`Mail::render`].
     pub fn send(&self, mail: &Mail<'_>, may: &dyn Fn() -> bool) -> Result<Delivery, Error> {
         let (message, ended, whole) = (mail.message()?, Cell::new(false), self.server.timeout);
-        let delivery = self.runtime.block_on(async { timeout(whole, self.attempt(&message, may, &ended)).await });
-        Ok(delivery.unwrap_or_else(|_| {
-            let error = format!("the mail server was not through with it after {whole:?}");
-            if ended.get() { Delivery::Unknown(error) } else { Delivery::NotTaken(error) }
-        }))
+        let deadline = Instant::now() + whole;
+        let slow = || format!("the mail server was not through with it after {whole:?}");
+        let connection = match self.by(deadline, self.introduced(message.envelope())) {
+            Some(Ok(connection)) => connection,
+            Some(Err(delivery)) => return Ok(delivery),
+            None => return Ok(Delivery::NotTaken(slow())),
+        };
+        // Asked between the two: whoever answers may have to wait for a server, too, which nobody can within a wait.
+        if !may() {
+            self.leave(connection);
+            return Ok(Delivery::Withheld);
+        }
+        let delivery = self.by(deadline, self.deliver(connection, &message.formatted(), &ended));
+        let given_up = || if ended.get() { Delivery::Unknown(slow()) } else { Delivery::NotTaken(slow()) };
+        Ok(delivery.unwrap_or_else(given_up))
     }
 
-    /// Sends a mail, and notes when it has been sent to its end.
-    async fn attempt(&self, message: &Message, may: &dyn Fn() -> bool, ended: &Cell<bool>) -> Delivery {
-        let (envelope, bytes) = (message.envelope(), message.formatted());
+    /// Waits for something, not beyond a point of time.
+    fn by<T>(&self, deadline: Instant, awaited: impl Future<Output = T>) -> Option<T> {
+        self.runtime.block_on(async { timeout_at(deadline, awaited).await.ok() })
+    }
+
+    /// A connection on which the server knows from whom and to whom a mail is.
+    async fn introduced(&self, envelope: &Envelope) -> Result<AsyncSmtpConnection, Delivery> {
         let domain = envelope.from().map(|from| from.domain()).filter(|domain| domain.is_ascii());
         let hello = ClientId::Domain(domain.unwrap_or("localhost").to_owned());
-        let mut connection = match self.connection(&hello).await {
-            Ok(connection) => connection,
-            Err(Failure(text)) => return Delivery::NotTaken(text),
-        };
+        let mut connection = self.connection(&hello).await.map_err(|Failure(text)| Delivery::NotTaken(text))?;
         let mut parameters = Vec::new();
         if envelope.from().into_iter().chain(envelope.to()).any(|address| !address.to_string().is_ascii()) {
             if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
                 self.keep(connection);
-                return Delivery::Refused("the mail server takes no address beyond ASCII".to_owned());
+                return Err(Delivery::Refused("the mail server takes no address beyond ASCII".to_owned()));
             }
             parameters.push(MailParameter::SmtpUtfEight);
         }
-        let mut ready = introduce(&mut connection, envelope, parameters).await;
-        if ready.is_ok() && !may() {
-            leave(connection);
-            return Delivery::Withheld;
+        match introduce(&mut connection, envelope, parameters).await {
+            Ok(()) => Ok(connection),
+            Err(error) => {
+                self.leave(connection);
+                Err(Refusal::of(&error).before_the_mail())
+            }
         }
-        if ready.is_ok() {
-            ready = connection.command(Data).await.map(drop);
-        }
-        if let Err(error) = ready {
-            leave(connection);
-            return Refusal::of(&error).before_the_mail();
-        }
+    }
+
+    /// Sends the mail itself, and notes when it has been sent to its end.
+    async fn deliver(&self, mut connection: AsyncSmtpConnection, bytes: &[u8], ended: &Cell<bool>) -> Delivery {
         // The end is marked once all pieces are out: the next that is written is the dot that ends the mail.
         let end = std::iter::from_fn(|| {
             ended.set(true);
             None
         });
-        match connection.message_iter(bytes.chunks(PIECE_BYTES).chain(end)).await {
+        let sent = match connection.command(Data).await {
+            Ok(_) => connection.message_iter(bytes.chunks(PIECE_BYTES).chain(end)).await,
+            refused => refused,
+        };
+        match sent {
             Ok(_) => {
                 self.keep(connection);
                 Delivery::Taken
             }
             Err(error) => {
-                leave(connection);
+                self.leave(connection);
                 let refusal = Refusal::of(&error);
                 if ended.get() { refusal.after_the_mail() } else { refusal.before_the_mail() }
             }
@@ -166,7 +179,7 @@ impl Smtp {
             if timeout(self.server.timeout / 4, connection.test_connected()).await == Ok(true) {
                 return Ok(connection);
             }
-            leave(connection);
+            self.leave(connection);
         }
     }
 
@@ -200,6 +213,11 @@ impl Smtp {
         }
     }
 
+    /// Says goodbye, and waits for no answer.
+    fn leave(&self, mut connection: AsyncSmtpConnection) {
+        self.runtime.spawn(async move { drop(timeout(GOODBYE, connection.abort()).await) });
+    }
+
     fn keep(&self, connection: AsyncSmtpConnection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_MAX {
@@ -219,11 +237,6 @@ async fn introduce(
         connection.command(Rcpt::new(to.clone(), Vec::new())).await?;
     }
     Ok(())
-}
-
-/// Says goodbye, and waits for no answer.
-fn leave(mut connection: AsyncSmtpConnection) {
-    tokio::spawn(async move { drop(timeout(GOODBYE, connection.abort()).await) });
 }
 
 /// Why there is no connection.
