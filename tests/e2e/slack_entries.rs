@@ -69,7 +69,7 @@ fn a_number_and_its_text_are_one_session() {
 
 /// An anomaly that Slack found, as it stands in its log.
 fn found(id: &str, user: &str, secs: u64, details: &Value) -> String {
-    let mut entry: Value = serde_json::from_str(ENTRIES[5]).unwrap();
+    let mut entry: Value = serde_json::from_str(ENTRIES[5]).expect("the entry is JSON");
     entry["id"] = json!(id);
     entry["date_create"] = json!(secs);
     entry["actor"]["user"]["id"] = json!(user);
