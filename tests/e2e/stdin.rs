@@ -1,6 +1,7 @@
 //! The promise: what is fed to stdin comes to what a file comes to, and ends with it; after `kill -9` the job reads what it
-//! had kept once, and goes on with what it is fed then.
+//! had kept once, and goes on with what it is fed then. Keeping may fail, panic or die.
 
+use crate::faults::{ACTIONS, FED};
 use crate::inputs::{EXIT, office_hours, recently};
 use crate::outputs::Outputs;
 use crate::support::{Dice, Job, Place, Running, start_fed};
@@ -67,4 +68,40 @@ fn several_processes_have_no_stdin_to_read() {
     let place = Place::new();
     let job = place.job("data", &["-".into()]).with(&["--processes", "2"]);
     job.end().refused(2, &["cannot read stdin with several processes"]);
+}
+
+#[test]
+fn whatever_strikes_while_it_keeps_what_it_is_fed_the_rest_makes_it_whole() {
+    let place = Place::new();
+    let lines = office_hours(recently(), SECS, &mut Dice::new(SEED));
+    let (tor, input) = (place.write("tor.txt", EXIT), place.write_lines("events.ndjson", &lines));
+    let file = place.job("file", &[input]).tor_list(&tor);
+    file.run();
+    let expected = Outputs::of(&file.data_dir);
+    let whole: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let fed = place.job("fed", &["-".into()]).tor_list(&tor).with(&["--snapshot-every", "100ms"]);
+    for (point, action) in FED.iter().flat_map(|point| ACTIONS.map(|action| (*point, action))) {
+        for pass in [0, 1] {
+            let what = format!("{action} at pass {pass} of {point}");
+            let job = Job { data_dir: place.path(&what.replace(['(', ')', ' '], "_")), ..fed.clone() };
+            let armed = job.clone().env("FAILPOINTS", &format!("{point}={pass}*off->1*{action}->off"));
+            let mut running = start(&armed);
+            let mut stdin = running.stdin();
+            // Less than a pipe holds, so that nobody waits for a reader that is gone.
+            let first = whole[..20_000].rfind('\n').expect("there are lines") + 1;
+            stdin.write_all(&whole.as_bytes()[..first]).expect("it reads");
+            if pass > 0 {
+                running.until("what was fed first to be kept", || kept(&job.data_dir) > 0);
+            }
+            let _ = stdin.write_all(&whole.as_bytes()[first..2 * first]);
+            let struck = running.wait();
+            let code = if action == "return(kill)" { None } else { Some(1) };
+            assert_eq!(struck.code, code, "{what}: {}", struck.stderr);
+            let kept = usize::try_from(kept(&job.data_dir)).expect("it is no more than was fed");
+            let mut running = start(&job);
+            running.stdin().write_all(&whole.as_bytes()[kept..]).expect("it reads");
+            running.wait().done();
+            Outputs::of(&job.data_dir).assert_same_results(&expected, &what);
+        }
+    }
 }
