@@ -77,7 +77,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         "source[0].token must not stand in a job file",
         "set AERIE__SOURCE__0__TOKEN, or token_file",
         "source[0].poll_every = \"1ms\": must be a duration from 100ms to 1h",
-        "source[0].overlap = \"2h\": must be a duration from 0s to 1h",
+        "source[0].overlap = \"2h\": must be a duration from 0 to 1h",
         "source[0].start = \"soon\": must be",
         "or \"now\"",
         "source[0].org is missing",
