@@ -14,8 +14,9 @@ use crate::metrics::{Restoring, Status};
 use crate::snapshot::manifest::Job;
 use crate::snapshot::repository::Repository;
 use crate::snapshot::restore::{self, Restore};
-use crate::source::journal::Journal;
+use crate::source::journal::{Journal, JournalEntry, Judgement};
 use crate::source::operator::{Sources, sources};
+use crate::source::partition::PartitionState;
 use crate::source::scheduled::{Inbox, Known, scheduled};
 use crate::source::seat::Seat;
 use crate::source::{Decode, Partition, Timing};
@@ -299,8 +300,11 @@ impl<'s> Flow<'s> {
         let mut seats = Vec::new();
         for (index, (partition, timing)) in settings.partitions.iter().enumerate() {
             if index % workers == worker {
-                let state = self.shared.start.restore.partition(partition.name());
-                let journal = settings.journal.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut journal = settings.journal.lock().unwrap_or_else(PoisonError::into_inner);
+                let state = match self.shared.start.restore.partition(partition.name()) {
+                    Some(state) => state,
+                    None => joined(partition.name(), restored, &mut *journal)?,
+                };
                 let journaled = journal.load(partition.name())?;
                 seats.push(Seat::new(index as u32, partition.clone(), *timing, state, journaled, restored));
             }
@@ -416,6 +420,7 @@ impl<'s> Flow<'s> {
                 generation: start.restore.generation,
                 next_id: start.restore.next_id,
                 restored: start.restore.at(),
+                partitions: settings.partitions.iter().map(|(partition, _)| partition.clone()).collect(),
                 live: settings.partitions.iter().any(|(partition, _)| partition.live()),
                 max_delay,
                 clock: settings.clock.clone(),
@@ -432,6 +437,18 @@ impl<'s> Flow<'s> {
         announce.connect(coordinator(scope, progress, applied, answers, conductor).broadcast());
         Ok(())
     }
+}
+
+/// A partition that has joined the job begins where that was restored to. A replay that starts earlier finds that in the
+/// journal.
+fn joined(name: &str, restored: Option<Stamp>, journal: &mut dyn Journal) -> Result<PartitionState, Error> {
+    let mut state = PartitionState::default();
+    state.judge.watermark = Micros::from_stamp(restored.unwrap_or_default().saturating_add(1));
+    if journal.load(name)?.is_empty() {
+        let (partition, position, watermark) = (name.to_owned(), state.position, state.judge.watermark);
+        journal.append(&[JournalEntry { partition, seq: 0, position, judgement: Judgement::Idle, watermark }])?;
+    }
+    Ok(state)
 }
 
 /// The open end of a feedback. Left open after an error, it is not dropped: timely would panic over it and hide the error.

@@ -10,6 +10,7 @@ use crate::metrics::Status;
 use crate::snapshot::manifest::{Cut, Job, Manifest};
 use crate::snapshot::publisher::Publisher;
 use crate::snapshot::repository::Repository;
+use crate::source::Partition;
 use crate::source::journal::Journal;
 use crate::time::{Micros, Span, Stamp};
 use crate::window::Question;
@@ -44,6 +45,8 @@ pub struct Score {
     pub next_id: u64,
     /// The cut that the job was restored to.
     pub restored: Option<Stamp>,
+    /// What is read; they hear of snapshots.
+    pub partitions: Vec<Arc<dyn Partition>>,
     /// Whether any partition is live.
     pub live: bool,
     /// By how much event time stays behind where it runs on to when all partitions are idle.
@@ -367,6 +370,10 @@ impl Conductor {
         // One that was given up meanwhile is a snapshot all the same.
         let at = published.manifest.at;
         self.last_cut = Some(at);
+        for partition in &self.score.partitions {
+            let state = published.manifest.partitions.get(partition.name());
+            partition.kept(state.map_or(0, |state| state.position));
+        }
         self.since_snapshot = Stopwatch::start();
         let awaited = self.outstanding.take_if(|outstanding| outstanding.id == id);
         let since = awaited.as_ref().map_or(Duration::ZERO, |outstanding| outstanding.since.elapsed());

@@ -157,7 +157,13 @@ impl Manifest {
                 )));
             }
         }
-        Ok(())
+        match self.partitions.keys().find(|name| !job.partitions.contains(name)) {
+            None => Ok(()),
+            Some(gone) => Err(Error::Invalid(format!(
+                "this data directory has read {gone}, which is not there any more: bring it back, or use another \
+                 --data-dir"
+            ))),
+        }
     }
 }
 

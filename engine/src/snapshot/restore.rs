@@ -249,9 +249,12 @@ impl Restore {
         self.manifest.as_ref().map(|manifest| manifest.at)
     }
 
-    /// From where a partition is read.
-    pub fn partition(&self, name: &str) -> PartitionState {
-        self.manifest.as_ref().and_then(|manifest| manifest.partitions.get(name)).cloned().unwrap_or_default()
+    /// From where a partition is read; `None` if it has joined a job that has come further already.
+    pub fn partition(&self, name: &str) -> Option<PartitionState> {
+        match &self.manifest {
+            None => Some(PartitionState::default()),
+            Some(manifest) => manifest.partitions.get(name).cloned(),
+        }
     }
 
     /// The checkpoints that hold some of the groups that a worker now owns.

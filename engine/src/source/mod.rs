@@ -43,6 +43,9 @@ pub enum Reading {
     Lines,
     /// Nothing for now: the partition was read to its present end.
     Pending,
+    /// Nothing for now, and whether there is more is not known: what holds the partition has not answered. It is not
+    /// idle, so the others wait for it.
+    Unknown,
     /// The partition has ended for good.
     End,
 }
@@ -63,6 +66,12 @@ pub trait Partition: Send + Sync {
 
     /// Opens it at a position that an earlier reading gave, or at 0.
     fn open(&self, position: u64) -> Result<Box<dyn Reader>, Error>;
+
+    /// A snapshot exists by now from which the partition is read on at this position. Heard by the process that leads, of
+    /// every partition, also of those that others read.
+    fn kept(&self, position: u64) {
+        let _ = position;
+    }
 }
 
 /// How a partition's records are judged.

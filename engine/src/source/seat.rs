@@ -22,7 +22,7 @@ pub struct Seat {
     state: PartitionState,
     marks: VecDeque<Mark>,
     activity: Activity,
-    /// When there were lines for the last time, or the first look.
+    /// When there were lines for the last time, or when it was first known that there were none.
     since_data: Option<Span>,
     journaled: VecDeque<JournalEntry>,
     next_seq: u64,
@@ -172,6 +172,11 @@ impl Seat {
                 if pause > self.timing.max_delay {
                     self.activity = Activity::Idle;
                 }
+                Ok(false)
+            }
+            Reading::Unknown => {
+                self.since_data = None;
+                self.activity = Activity::Active;
                 Ok(false)
             }
             Reading::End => {

@@ -13,6 +13,7 @@ use engine::source::partition::PartitionState;
 use engine::source::{Block, Line, Partition, Reader, Reading, Timing};
 use engine::state::memory::MemoryStores;
 use engine::time::{Micros, Span};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -106,14 +107,24 @@ impl Live {
     }
 
     fn start(&self, folder: &Path) -> Running {
+        self.start_with(folder, self.lines.len())
+    }
+
+    /// With so many of its partitions.
+    fn start_with(&self, folder: &Path, count: usize) -> Running {
         let feed = |(index, lines): (usize, &Arc<Mutex<Vec<String>>>)| {
             let feed = Feed { name: format!("p{index}"), lines: lines.clone() };
             (Arc::new(feed) as Arc<dyn Partition>, Timing::default())
         };
-        let partitions = self.lines.iter().enumerate().map(feed).collect();
+        let partitions = self.lines.iter().enumerate().take(count).map(feed).collect();
         let since = self.since;
         let clock = Clock::of(move || Micros(START).plus(passed(since)), move || passed(since));
-        let settings = Settings { clock, journal: self.journal.clone(), ..settings(folder, partitions, &self.variant) };
+        let settings = Settings {
+            clock,
+            journal: self.journal.clone(),
+            fingerprint: BTreeMap::new(),
+            ..settings(folder, partitions, &self.variant)
+        };
         let (given, folder, variant) = (settings.clone(), folder.to_owned(), self.variant.clone());
         let job = thread::spawn(move || run_in(&folder, given, &variant, Arc::new(MemoryStores)));
         Running { settings, job }
@@ -146,7 +157,7 @@ impl Live {
     fn settings(&self, folder: &Path, variant: &Variant, journal: MemoryJournal) -> Settings {
         let lines = self.lines.each_ref().map(|lines| lines.lock().unwrap().clone());
         let journal = Arc::new(Mutex::new(journal));
-        Settings { journal, ..settings(folder, bounded(&lines, variant), variant) }
+        Settings { journal, fingerprint: BTreeMap::new(), ..settings(folder, bounded(&lines, variant), variant) }
     }
 
     /// What a bounded run puts out, with all that was in the journal.
@@ -290,5 +301,34 @@ fn the_journal_reaches_back_as_far_as_what_can_be_restored() {
     let expected = live.bounded();
     for id in ids {
         assert_eq!(live.bounded_from(folder.path(), id), expected, "from snapshot {id}");
+    }
+}
+
+/// A partition that joins begins where the job has come to. What it held by then takes part, and a replay comes to the
+/// same, also from before it joined.
+#[test]
+fn a_partition_that_joins_loses_nothing_and_is_replayed_alike() {
+    let (folder, live) = (scratch::folder(), Live::new(2));
+    let repository = repository(folder.path());
+    let running = live.start_with(folder.path(), 1);
+    live.talk(100);
+    while repository.ids().unwrap().pop().is_none_or(|newest| repository.save(newest, "before").is_err()) {}
+    live.say(1, "a1");
+    live.say(1, "b2");
+    live.talk(200);
+    running.stop();
+    let running = live.start(folder.path());
+    live.say(1, "c3");
+    let said = live.lines[0].lock().unwrap().len() as u64;
+    running.until("all to be read", |known| known[0].received == said && known[1].received == 3);
+    running.stop();
+    let (reports, asides) = output(folder.path());
+    let ids = repository.ids().unwrap();
+    let replays: Vec<_> = ids.iter().map(|id| live.bounded_from(folder.path(), *id)).collect();
+    let without = |id: &&u64| !repository.manifest(**id).unwrap().partitions.contains_key("p1");
+    assert!(ids.iter().any(|id| without(&id)), "the named one is from before");
+    for (id, replay) in ids.iter().zip(&replays) {
+        assert!(replay.0.starts_with(&reports), "from {id}:\n{reports}\nis no beginning of\n{}", replay.0);
+        assert_eq!((&replay.0, &replay.1), (&replays[0].0, &asides), "from {id}");
     }
 }

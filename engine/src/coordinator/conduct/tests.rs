@@ -44,6 +44,7 @@ impl Stage {
             generation: 1,
             next_id: 0,
             restored,
+            partitions: Vec::new(),
             live: true,
             max_delay: MAX_DELAY,
             clock,

@@ -5,7 +5,7 @@ use crate::source::journal::MemoryJournal;
 use crate::source::partition::PartitionState;
 use crate::source::{Arrival, Block, Line, Partition, Reader, Reading, Refused, Timing};
 use crate::time::Span;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const TIMING: Timing = Timing {
     max_disorder: Span(0),
@@ -20,6 +20,14 @@ const TIMING: Timing = Timing {
 struct Seconds {
     lines: Vec<u64>,
     live: bool,
+    /// Whether it can be reached.
+    known: Arc<AtomicBool>,
+}
+
+impl Seconds {
+    fn new(lines: Vec<u64>, live: bool) -> Self {
+        Seconds { lines, live, known: Arc::new(AtomicBool::new(true)) }
+    }
 }
 
 impl Partition for Seconds {
@@ -44,7 +52,11 @@ struct Second {
 impl Reader for Second {
     fn read(&mut self, block: &mut Block) -> Result<Reading, Error> {
         let Some(secs) = self.of.lines.get(self.next) else {
-            return Ok(if self.of.live { Reading::Pending } else { Reading::End });
+            return Ok(match (self.of.live, self.of.known.load(Ordering::SeqCst)) {
+                (true, true) => Reading::Pending,
+                (true, false) => Reading::Unknown,
+                (false, _) => Reading::End,
+            });
         };
         block.bytes = secs.to_string().into_bytes();
         block.lines = vec![Line { position: self.next as u64, start: 0, end: block.bytes.len(), oversize: None }];
@@ -113,7 +125,7 @@ fn advance(read_to: Stamp, sources: Stamp, idle_to: Option<Micros>) -> Announcem
 #[test]
 fn a_snapshot_keeps_its_marks_though_the_next_word_is_that_all_have_passed_it() {
     let lines = (100..120).collect();
-    let mut turn = turn(Seconds { lines, live: false }, Arc::default(), Arc::default());
+    let mut turn = turn(Seconds::new(lines, false), Arc::default(), Arc::default());
     turn.hear(advance(1, 0, None), || ());
     // A batch for each second.
     for sec in 100..112 {
@@ -142,7 +154,7 @@ fn what_waits_in_an_idle_partition_goes_out_when_its_time_has_come_and_again_so(
     let (journal, passed) = (Arc::<Mutex<MemoryJournal>>::default(), Arc::new(AtomicU64::new(0)));
     // The last one stands more than ten minutes after the others.
     let lines = vec![100, 101, 1_000];
-    let mut live = turn(Seconds { lines: lines.clone(), live: true }, journal.clone(), passed.clone());
+    let mut live = turn(Seconds::new(lines.clone(), true), journal.clone(), passed.clone());
     live.hear(advance(20_000_000, 0, None), || ());
     let mut taken = Vec::new();
     let mut take = |turn: &mut Turn<Plain, ()>| {
@@ -164,9 +176,30 @@ fn what_waits_in_an_idle_partition_goes_out_when_its_time_has_come_and_again_so(
         [(false, vec![], vec![]), (false, vec![1_100], vec![(1_100, 1_200)]), (true, vec![], vec![])]
     {
         let lines = [lines.clone(), more].concat();
-        let mut again = turn(Seconds { lines, live }, journal.clone(), passed.clone());
+        let mut again = turn(Seconds::new(lines, live), journal.clone(), passed.clone());
         again.hear(advance(20_000_000, 0, None), || ());
         let records: Vec<_> = std::iter::from_fn(|| again.read()).flat_map(|batch| batch.records).collect();
         assert_eq!(records, [taken.clone(), then].concat(), "live: {live}");
     }
+}
+
+/// What cannot be reached is not silent: it is no longer idle, and is silent from when it is known again that there is
+/// nothing.
+#[test]
+fn a_partition_that_cannot_be_reached_is_not_idle() {
+    let passed = Arc::new(AtomicU64::new(0));
+    let partition = Seconds::new(vec![100, 101], true);
+    let known = partition.known.clone();
+    let mut turn = turn(partition, Arc::default(), passed.clone());
+    turn.hear(advance(20_000_000, 0, None), || ());
+    let mut activity = |second: u64, reached: bool| {
+        passed.store(second, Ordering::SeqCst);
+        known.store(reached, Ordering::SeqCst);
+        while turn.read().is_some() {}
+        turn.sources.seats[0].activity()
+    };
+    use Activity::{Active, Idle};
+    let seen = [(0, true), (16, true), (17, false), (90, false), (91, true), (106, true), (107, true)]
+        .map(|(second, reached)| activity(second, reached));
+    assert_eq!(seen, [Active, Idle, Active, Active, Active, Active, Idle]);
 }
