@@ -12,6 +12,7 @@ demo: setup ## the whole system on a seeded week of activity
 	cargo run --locked --release -- demo
 
 test: setup lint ## formatting, lints, all tests and the house rules: what CI runs
+	@bash scripts/kafka.sh
 	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --locked --workspace --no-fail-fast
 
 lint: setup ## formatting and clippy, warnings are errors

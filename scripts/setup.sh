@@ -44,13 +44,21 @@ clang_version() {
 have cargo || die "missing cargo: install Rust from https://rustup.rs, then run this again"
 have "${CXX:-c++}" || need g++ "RocksDB is C++"
 have make || need make "the targets of the Makefile, and C libraries that crates build"
+have pkg-config || need pkg-config "the build of librdkafka, the client of Kafka, finds OpenSSL by it"
+openssl_headers_found() {
+    [ -n "${OPENSSL_DIR:-}" ] || pkg-config --exists openssl 2>/dev/null || [ -f /usr/include/openssl/ssl.h ]
+}
+openssl_headers_found || need libssl-dev "librdkafka speaks TLS by OpenSSL"
+have java || need default-jre-headless "the tests of topics start an Apache Kafka of their own"
+have mvn || need maven "scripts/kafka.sh fetches that Apache Kafka"
+have openssl || need openssl "the tests of topics make certificates"
 have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
     need postgresql "the tests of a ledger on a server start one of their own"
 libclang=ok
 libclang_found && clang_headers_found || libclang=missing
 
 if [ "${#packages[@]}" -gt 0 ] || [ "$libclang" = missing ]; then
-    have apt-get || die "install g++, make, libclang and clang's headers with this system's package manager, then run this again"
+    have apt-get || die "install what is missing with this system's package manager, then run this again"
     if [ "$(id -u)" = 0 ]; then as_root=()
     elif have sudo && sudo -n true 2>/dev/null; then as_root=(sudo -n)
     else as_root=(no)

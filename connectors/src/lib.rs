@@ -3,6 +3,7 @@
 
 pub mod file;
 pub mod http;
+pub mod kafka;
 pub mod mail;
 pub mod outbox;
 pub mod reach;
