@@ -4,9 +4,10 @@
 
 mod feed;
 mod file;
+mod kafka;
 mod recorded;
 
-pub use recorded::Moved;
+pub use recorded::{Moved, Topics};
 
 use crate::job::at_whole_millis;
 use config::{Job, SourceKind};
@@ -25,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Most problems of control files that are shown.
 const PROBLEMS_SHOWN: usize = 20;
@@ -79,14 +81,15 @@ const fn database(about: About) -> &'static str {
 }
 
 impl Input {
-    /// Looks at every file that the job names. An error names the first activity file that cannot be read, or all
-    /// problems of the control files.
-    pub fn of(job: &Job) -> Result<Self, Error> {
+    /// Looks at everything that the job names; what does not answer is asked again, for a while or until `stop` is set.
+    /// An error names the first source that cannot be read, or all problems of the control files.
+    pub fn of(job: &Job, stop: &AtomicBool) -> Result<Self, Error> {
         let mut feeds = Vec::new();
         for source in &job.sources {
             let terms = Terms::of(source);
             let places = match &source.kind {
                 SourceKind::File(file) => file::places(file)?,
+                SourceKind::Kafka(source) => kafka::places(job.kafka.as_ref(), &source.topic, stop)?,
             };
             feeds.extend(places.into_iter().map(|place| Feed { place, terms: terms.clone() }));
         }
@@ -152,7 +155,7 @@ impl Input {
                 None => feed.place.mark()?,
             };
             fingerprint.insert(key, is);
-            fingerprint.insert(format!("{TERMS}{}", feed.place.name()), describe(&feed.terms)?);
+            fingerprint.insert(format!("{TERMS}{}", feed.place.subject()), describe(&feed.terms)?);
         }
         Ok(fingerprint)
     }
@@ -162,6 +165,8 @@ impl Input {
         for feed in self.feeds.iter().filter(|feed| feed.place.is_live()) {
             fingerprint.insert(feed.place.key(), String::new());
         }
+        // A topic may get another partition between two looks.
+        fingerprint.insert("partitions".to_owned(), self.names().join(" "));
         fingerprint
     }
 }

@@ -10,7 +10,7 @@ pub(crate) mod record;
 pub use difference::{Difference, Field, Kind};
 
 use crate::inbox::kept;
-use crate::input::{Input, Moved};
+use crate::input::{Input, Moved, Topics};
 use crate::job::{FENCE, Parts, assemble, open_in, parts};
 use crate::run::{Phase, SNAPSHOTS, STATE, Watch};
 use crate::store::StorePlace;
@@ -124,7 +124,8 @@ fn derive(
     scratch: &Path,
     watch: &Watch,
 ) -> Result<Replayed, Error> {
-    let input = Input::recorded(&manifest.fingerprint, moved)?.with(kept(&record.ledger)?);
+    let topics = Topics { kafka: job.kafka.as_ref(), partitions: &record.partitions };
+    let input = Input::recorded(&manifest.fingerprint, moved, &topics)?.with(kept(&record.ledger)?);
     watch.input_bytes.store(input.bytes(), Ordering::Relaxed);
     let place = StorePlace::file(scratch.join(LEDGER));
     let mut journal = MemoryJournal::default();

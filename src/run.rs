@@ -153,7 +153,7 @@ pub fn run(job: &config::Job, watch: &Watch) -> Result<Finished, Error> {
 
 /// [`run`] as one process of several.
 pub fn run_as(job: &config::Job, watch: &Watch, member: Option<&Member>) -> Result<Finished, Error> {
-    let input = Input::of(job)?;
+    let input = Input::of(job, &watch.stop)?;
     fs::create_dir_all(&job.data_dir).map_err(|error| {
         let folder = job.data_dir.display();
         Error::Invalid(format!("cannot create the data directory {folder}: {error}; choose another --data-dir"))

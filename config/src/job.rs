@@ -6,6 +6,7 @@ use crate::cluster::{self, Cluster};
 use crate::destinations;
 use crate::detect::{self, Detect};
 use crate::flags::Flags;
+use crate::kafka::{self, Kafka};
 use crate::layers::Layers;
 use crate::ledger::{self, LedgerServer};
 use crate::lists::{self, ThreatLists};
@@ -16,7 +17,7 @@ use crate::problem::{Problem, Problems};
 use crate::read::{self, Refusal, Section};
 use crate::respond::{self, Respond};
 use crate::sessions::{self, Sessions};
-use crate::source::{self, Source};
+use crate::source::{self, Source, SourceKind};
 use crate::value::{Origin, Value};
 use operators::decode::networks::About;
 use std::net::SocketAddr;
@@ -56,6 +57,8 @@ pub struct Job {
     pub tor_list: Option<PathBuf>,
     /// Where activity comes from; at least one, and no file twice.
     pub sources: Vec<Source>,
+    /// The brokers of topics, if any are set.
+    pub kafka: Option<Kafka>,
     /// Where the console, the API and the metrics are served: a loopback address. Port 0 is any free port.
     pub http_listen: SocketAddr,
     /// Databases that say of an address what its event does not.
@@ -149,6 +152,8 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
     let control = root.read_list("control", read::path);
     let tor_list = root.read_if_set("tor_list", read::path);
     let sources = source::read_all(root);
+    let topics = sources.iter().flatten().any(|source| matches!(source.kind, SourceKind::Kafka(_)));
+    let kafka = root.section("kafka", |section| kafka::read(section, topics));
     let http_listen = root.section("http", |http| http.read("listen", loopback));
     let networks = root.section("networks", networks::read);
     let is_live = sources.iter().flatten().any(|source| source.kind.is_live());
@@ -179,6 +184,7 @@ fn read_job(root: &mut Section<'_>) -> Option<Job> {
         control: control?,
         tor_list: tor_list?,
         sources: sources?,
+        kafka: kafka?,
         http_listen: http_listen?,
         networks: networks?,
         threat_lists: threat_lists?,

@@ -1,8 +1,10 @@
 //! `[[source]]`: where activity comes from, and how late and how quiet a source may be.
 
 mod file;
+mod kafka;
 
 pub use file::FileSource;
+pub use kafka::KafkaSource;
 
 use crate::read::{self, Refusal, Section};
 use engine::time::Span;
@@ -33,6 +35,8 @@ pub struct Source {
 pub enum SourceKind {
     /// Files of one JSON object per line.
     File(FileSource),
+    /// A topic of one JSON object per message.
+    Kafka(KafkaSource),
 }
 
 impl SourceKind {
@@ -40,6 +44,7 @@ impl SourceKind {
     pub fn is_live(&self) -> bool {
         match self {
             SourceKind::File(file) => file.follow,
+            SourceKind::Kafka(_) => true,
         }
     }
 
@@ -47,6 +52,7 @@ impl SourceKind {
     pub fn files(&self) -> &[PathBuf] {
         match self {
             SourceKind::File(file) => &file.paths,
+            SourceKind::Kafka(_) => &[],
         }
     }
 
@@ -54,6 +60,7 @@ impl SourceKind {
     pub fn describe(&self) -> String {
         match self {
             SourceKind::File(file) => file.describe(),
+            SourceKind::Kafka(topic) => topic.describe(),
         }
     }
 }
@@ -61,23 +68,32 @@ impl SourceKind {
 #[derive(Clone, Copy)]
 enum Kind {
     File,
+    Kafka,
 }
 
-const KINDS: &[(&str, Kind)] = &[("file", Kind::File)];
+const KINDS: &[(&str, Kind)] = &[("file", Kind::File), ("kafka", Kind::Kafka)];
 
-/// Reads every source. A file that two sources read would be applied twice, so that is refused.
+/// What the sources above read.
+#[derive(Default)]
+struct Seen {
+    files: BTreeSet<PathBuf>,
+    topics: BTreeSet<String>,
+}
+
+/// Reads every source. What two sources read would be applied twice, so that is refused.
 pub(crate) fn read_all(root: &mut Section<'_>) -> Option<Vec<Source>> {
-    let mut seen = BTreeSet::new();
+    let mut seen = Seen::default();
     let hint = "say what to read: [[source]] in a job file, or --input FILE";
     root.sections("source", hint, |section| read_one(section, &mut seen))
 }
 
-fn read_one(section: &mut Section<'_>, seen: &mut BTreeSet<PathBuf>) -> Option<Source> {
+fn read_one(section: &mut Section<'_>, seen: &mut Seen) -> Option<Source> {
     const DAY: Duration = Duration::from_secs(24 * 3_600);
     const MILLISECOND: Duration = Duration::from_millis(1);
-    let kind = section.require("kind", "kind = \"file\" reads files", read::one_of(KINDS));
+    let kind = section.require("kind", "kind = \"file\" reads files, kind = \"kafka\" a topic", read::one_of(KINDS));
     let kind = match kind {
-        Some(Kind::File) => FileSource::read(section, seen).map(SourceKind::File),
+        Some(Kind::File) => FileSource::read(section, &mut seen.files).map(SourceKind::File),
+        Some(Kind::Kafka) => KafkaSource::read(section, &mut seen.topics).map(SourceKind::Kafka),
         None => {
             section.pass_over();
             None

@@ -20,13 +20,19 @@ pub(super) trait Place: Send + Sync {
     /// The partition's name.
     fn name(&self) -> &str;
 
+    /// As what a fingerprint knows the terms on which it is read.
+    fn subject(&self) -> &str {
+        self.name()
+    }
+
     /// Where a fingerprint speaks of it.
     fn key(&self) -> String;
 
     /// What a fingerprint says of it.
     fn mark(&self) -> Result<String, Error>;
 
-    /// What a fingerprint says of it, of which a snapshot has said this; an error tells what became of it since.
+    /// What a fingerprint says of it, of which a snapshot has said this; an error tells what became of it since. Comes
+    /// before [`Place::partition`].
     fn since(&self, was: &str, complete: bool) -> Result<String, Error>;
 
     /// Whether it may grow while it is read.

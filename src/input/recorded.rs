@@ -3,12 +3,14 @@
 
 use super::feed::{Feed, Terms};
 use super::file::{INPUT, InputFile, readable};
+use super::kafka::{TOPIC, recorded_places, subject};
 use super::{CONTROL, Input, SideFile, TERMS, TOR_LIST, USER_AGENTS};
 use super::{add_database, database, parser, read_side, records, side_mark};
+use config::Kafka;
 use connectors::file::{FileIdentity, Sameness};
 use engine::error::Error;
 use operators::decode::networks::{About, Networks};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,21 +23,33 @@ pub struct Moved {
     pub control: Vec<PathBuf>,
 }
 
+/// How topics that a job has read are read again.
+pub struct Topics<'a> {
+    /// Where they are.
+    pub kafka: Option<&'a Kafka>,
+    /// Names of the partitions that the job has read.
+    pub partitions: &'a BTreeSet<String>,
+}
+
 impl Input {
     /// The input of a job that has run, by the fingerprint of its snapshots. It is read to its present end, also what the
     /// job followed as it grew.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the file that is missing, is another than it was, or was never read.
-    pub fn recorded(fingerprint: &BTreeMap<String, String>, moved: &Moved) -> Result<Self, Error> {
+    pub fn recorded(fingerprint: &BTreeMap<String, String>, moved: &Moved, topics: &Topics<'_>) -> Result<Self, Error> {
         let mut elsewhere = moved.input.clone();
         let mut feeds = Vec::new();
         for (path, identity) in named(fingerprint, INPUT) {
             let identity: FileIdentity = parse(path, identity)?;
-            let terms = fingerprint.get(&format!("{TERMS}{path}")).map_or("", String::as_str);
-            let terms: Terms = parse(path, terms)?;
+            let terms = terms_of(fingerprint, path)?;
             let place = Box::new(file(identity, terms.follow, &mut elsewhere)?);
             feeds.push(Feed { place, terms });
+        }
+        for (topic, mark) in named(fingerprint, TOPIC) {
+            let terms = terms_of(fingerprint, &subject(topic))?;
+            let places = recorded_places(topics, topic, parse(topic, mark)?)?;
+            feeds.extend(places.into_iter().map(|place| Feed { place, terms: terms.clone() }));
         }
         refuse_strangers("input", &elsewhere)?;
         let mut elsewhere = moved.control.clone();
@@ -63,6 +77,11 @@ impl Input {
         let (networks, agents) = (Arc::new(networks), parser(regexes)?);
         Ok(Input { feeds, control, networks, agents, side: BTreeMap::new() })
     }
+}
+
+/// On which terms something was read.
+fn terms_of(fingerprint: &BTreeMap<String, String>, subject: &str) -> Result<Terms, Error> {
+    parse(subject, fingerprint.get(&format!("{TERMS}{subject}")).map_or("", String::as_str))
 }
 
 /// Path and value of each entry of a kind.

@@ -11,7 +11,7 @@ use engine::snapshot::repository::Repository;
 use engine::time::{Micros, Stamp};
 use engine::writer::Written;
 use operators::decode::source::{CLASS_LATE_APPLIED, CLASS_TOO_LATE, DEAD_LETTER, LATE};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -33,6 +33,8 @@ pub(super) struct Record {
     pub(super) ledger: Store,
     /// What the replay starts after.
     pub(super) cut: Stamp,
+    /// Names of all partitions that the job has read by its newest snapshot.
+    pub(super) partitions: BTreeSet<String>,
     dir: PathBuf,
     /// Of each output file, the bytes that belong to the record.
     lengths: BTreeMap<&'static str, u64>,
@@ -49,6 +51,7 @@ impl Record {
         let manifests = repository.list()?.into_iter().filter_map(|found| found.manifest.ok());
         let newest = manifests.max_by_key(|manifest| manifest.at);
         let counted = FILES.map(|(file, classes)| (file, newest.as_ref().map_or(0, |newest| lines(newest, classes))));
+        let partitions = newest.iter().flat_map(|newest| newest.partitions.keys().cloned()).collect();
         let newest = newest.map_or(cut, |newest| newest.at);
         let mut lengths = BTreeMap::new();
         for (file, _) in FILES {
@@ -61,7 +64,7 @@ impl Record {
             lengths.insert(file, length);
         }
         let (ledger, dir) = (ledger.freeze(&scratch.join(COPY))?, dir.to_owned());
-        Ok(Record { ledger, cut, dir, lengths, newest, counted: counted.into() })
+        Ok(Record { ledger, cut, partitions, dir, lengths, newest, counted: counted.into() })
     }
 
     /// Up to which stamp everything is on record; none for all.

@@ -4,6 +4,9 @@
 #![expect(clippy::print_stdout, reason = "a test that fails shows its seed and how it came about")]
 
 mod agents;
+#[expect(dead_code, reason = "what the connector's own tests do to a broker is not all done here")]
+#[path = "../../connectors/tests/support/kafka.rs"]
+mod broker;
 mod bucket;
 mod chat_server;
 mod cli;
@@ -20,6 +23,7 @@ mod formats;
 mod garbage;
 mod inputs;
 mod inspect;
+mod kafka;
 mod lists;
 mod live_faults;
 #[path = "../../connectors/tests/smtp/server.rs"]
