@@ -113,7 +113,11 @@ impl Brokers {
             KafkaError::ClientConfig(_, why, key, _) => format!("{key}: {why}"),
             error => error.to_string(),
         };
-        Error::Invalid(format!("cannot reach the brokers at {} as they are set: {why}", self.place()))
+        let by = match &self.tls {
+            Tls::Authorities(path) => format!(", with the authorities of {}", path.display()),
+            Tls::Off | Tls::System => String::new(),
+        };
+        Error::Invalid(format!("cannot reach the brokers at {} as they are set{by}: {why}", self.place()))
     }
 }
 
