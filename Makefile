@@ -22,8 +22,8 @@ lint: setup ## formatting and clippy, warnings are errors
 fmt: ## format everything
 	cargo fmt --all
 
-crash-test: setup ## kill -9 a long job KILLS times (200), then compare what it leaves
-	AERIE_KILLS=$(KILLS) cargo test --locked --test e2e crash::killed -- --nocapture
+crash-test: setup ## kill -9 a long job, and jobs between the steps of their responses, KILLS times (200) each
+	AERIE_KILLS=$(KILLS) cargo test --locked --test e2e -- --nocapture --test-threads 1 crash::killed each_step::killed
 
 bench: setup ## benchmarks
 	cargo bench --locked

@@ -6,6 +6,7 @@ mod answer;
 mod audit_log;
 mod figures;
 mod hand;
+mod rest;
 mod tell;
 mod terminate;
 
@@ -54,7 +55,8 @@ impl Signal {
         self.0.1.notify_all();
     }
 
-    /// No more work will come: what is due is done, then the executor ends.
+    /// What is being done is done, nothing else is begun, and the executor ends. What is due stays in the ledger: with a
+    /// receiver that hangs it could take hours.
     pub fn end(&self) {
         self.0.2.store(true, Ordering::SeqCst);
         self.wake();

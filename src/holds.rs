@@ -26,17 +26,54 @@ impl Holds {
     /// Throws what has come due by `now`. The first time, of what came before only holds that are on: one that was lifted
     /// may have been put on again by hand.
     pub(crate) fn throw(&mut self, ledger: &mut dyn Ledger, now: Micros) -> Result<(), Error> {
-        let mut due = Vec::new();
-        while self.waiting.last().is_some_and(|hold| hold.at <= now) {
-            due.extend(self.waiting.pop());
-        }
-        let first = !std::mem::replace(&mut self.begun, true);
-        let mut last: BTreeMap<Option<String>, bool> = BTreeMap::new();
-        last.extend(due.into_iter().map(|hold| (hold.org, hold.on)));
-        for (org, on) in last.into_iter().filter(|(_, on)| *on || !first) {
-            let scope = org.as_deref().map_or(Scope::All, Scope::Group);
+        let due = self.waiting.partition_point(|hold| hold.at > now);
+        let last: BTreeMap<_, _> =
+            self.waiting[due..].iter().rev().map(|hold| (hold.org.as_deref(), hold.on)).collect();
+        for (org, on) in last.into_iter().filter(|(_, on)| *on || self.begun) {
+            let scope = org.map_or(Scope::All, Scope::Group);
             ledger.hold(scope, on, now.0 / 1_000)?;
         }
+        // What could not be thrown still waits.
+        self.waiting.truncate(due);
+        self.begun = true;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use connectors::store::Store;
+
+    #[test]
+    fn a_hold_that_could_not_be_put_on_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sqlite");
+        let mut store = Store::open_file(&path).unwrap();
+        let hold = |secs, org: Option<&str>, on| Hold {
+            at: Micros::from_secs(secs),
+            position: 0,
+            org: org.map(str::to_owned),
+            on,
+        };
+        // One that was lifted, one that is on, and one that is to come.
+        let mut holds = Holds {
+            waiting: vec![
+                hold(40, None, true),
+                hold(30, Some("E1"), true),
+                hold(20, None, false),
+                hold(10, None, true),
+            ],
+            begun: false,
+        };
+        let mut reading = Store::read_file(&path).unwrap();
+        assert!(holds.throw(&mut reading, Micros::from_secs(35)).is_err());
+        holds.throw(&mut store, Micros::from_secs(35)).unwrap();
+        let held = store.holds().unwrap();
+        assert_eq!((held.all, held.groups), (false, vec!["E1".to_owned()]));
+        assert!(holds.throw(&mut reading, Micros::from_secs(45)).is_err());
+        holds.throw(&mut store, Micros::from_secs(45)).unwrap();
+        assert!(store.holds().unwrap().all);
+        assert!(holds.waiting.is_empty());
     }
 }

@@ -74,12 +74,14 @@ pub fn forget(store: &mut Store, repository: &Repository) -> Result<(), Error> {
     }
 }
 
+/// A record that was taken in before.
 fn read(line: &str, seq: u64) -> Result<ControlRecord, Error> {
-    let position = POSITIONS + seq;
-    if let Some(record) = parse_outcome(line, position) {
-        return Ok(record);
-    }
-    parse_control(line.as_bytes(), position).map_err(|problems| {
+    parse_outcome(line, POSITIONS + seq).map_or_else(|| sent(line, seq), Ok)
+}
+
+/// A record as anybody may send it. What became of a response is nobody's to say but the ledger's.
+fn sent(line: &str, seq: u64) -> Result<ControlRecord, Error> {
+    parse_control(line.as_bytes(), POSITIONS + seq).map_err(|problems| {
         let what = problems.first().map(ToString::to_string).unwrap_or_default();
         Error::Corrupt(format!(
             "control record {seq} in the control store cannot be read: {what}; restore it from a copy"
@@ -98,14 +100,16 @@ fn slot(record: &ControlRecord) -> String {
         ControlValue::ThreatList(_) => "threat_list",
         ControlValue::Outcome(_) => "outcome",
     };
-    format!("{kind} {} {}", record.org, record.key)
+    // In quotes, or the names of one org could be put together to those of another.
+    format!("{kind} {:?} {:?}", record.org, record.key)
 }
 
 impl Arrivals<ControlRecord> for Arrived {
     fn take(&mut self, present: Micros) -> Result<Vec<(Micros, ControlRecord)>, Error> {
         let mut taken = Vec::new();
         for Came { line, settlement } in self.came.try_iter() {
-            let mut record = at_whole_millis(read(&line, 0)?);
+            let record = if settlement.is_some() { read(&line, 0) } else { sent(&line, 0) };
+            let mut record = at_whole_millis(record?);
             record.at = record.at.max(present);
             record.position += match settlement {
                 Some(settlement) => self.store.keep_settled(record.at, settlement, &line)?,
@@ -129,6 +133,17 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
+    fn a_record_replaces_none_of_another_org() {
+        let slot = |org: &str, key: &str| {
+            let line = serde_json::json!({"kind": "user", "org": org, "key": key, "value": null, "date_create": 1});
+            super::slot(&sent(&line.to_string(), 0).unwrap())
+        };
+        assert_ne!(slot("E1 U1", "X"), slot("E1", "U1 X"));
+        assert_ne!(slot("E1\" \"U1", "X"), slot("E1", "U1\" \"X"));
+        assert_eq!(slot("E1", "U1"), slot("E1", "U1"));
+    }
+
+    #[test]
     fn a_record_comes_into_the_dataflow_once_with_a_time_that_lasts() {
         let folder = tempfile::tempdir().unwrap();
         let open = || Store::open_file(&folder.path().join("control.sqlite")).unwrap();
@@ -149,6 +164,9 @@ mod tests {
         assert!(records.windows(2).all(|pair| pair[0].position < pair[1].position && pair[0].position > POSITIONS));
         let changed: Vec<_> = changes.lock().unwrap().iter().map(|change: &ListChange| change.at.secs()).collect();
         assert_eq!(changed, [200, 300]);
+
+        post.send(outcome_line(&Id("r2".into()), "E1", "U1", Ended::No, at(60)));
+        assert!(arrived.take(at(500)).is_err(), "only the ledger says what became of a response");
 
         let mut store = open();
         assert_eq!(store.settled_heard().unwrap(), 7);

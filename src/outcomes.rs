@@ -84,10 +84,11 @@ impl Errand {
     }
 
     fn look(&mut self) -> Result<(), Error> {
-        let now = self.clock.now();
-        self.holds.throw(&mut self.store, now)?;
         let mut any = false;
         loop {
+            // Before each page: there may be years of them, and the switch waits for nobody.
+            let now = self.clock.now();
+            self.holds.throw(&mut self.store, now)?;
             let page = self.store.settled_after(self.heard.through, PAGE)?;
             for settlement in &page {
                 if let Some(line) = self.heard.hear(&self.store, settlement, now)? {
@@ -117,21 +118,26 @@ impl Heard {
     /// Hears of a settlement. Gives the record to send, if it is news.
     fn hear(&mut self, ledger: &dyn Ledger, settlement: &Settlement, now: Micros) -> Result<Option<String>, Error> {
         let id = &settlement.order;
-        let ended = match unended(ledger, settlement)? {
-            Some(ended) => {
-                self.unanswered.insert(id.clone());
-                Some(ended)
-            }
-            None => self.unanswered.remove(id).then_some(Ended::AfterAll),
+        let unended = unended(ledger, settlement)?;
+        let ended = unended.or_else(|| self.unanswered.contains(id).then_some(Ended::AfterAll));
+        let line = match ended.filter(|_| settlement.seq > self.told) {
+            Some(ended) => line_of(ledger, id, ended, now)?,
+            None => None,
         };
-        let line = match (ended, ledger.order(id)?) {
-            (Some(ended), Some(status)) if settlement.seq > self.told => ends_sessions_of(&status.order.payload)?
-                .map(|(org, user)| outcome_line(&Id(id.clone()), &org, &user, ended, now)),
-            _ => None,
+        match unended {
+            Some(_) => self.unanswered.insert(id.clone()),
+            None => self.unanswered.remove(id),
         };
         self.through = settlement.seq;
         Ok(line)
     }
+}
+
+/// The record of what became of an order; `None` if it ends no sessions.
+fn line_of(ledger: &dyn Ledger, id: &str, ended: Ended, now: Micros) -> Result<Option<String>, Error> {
+    let Some(status) = ledger.order(id)? else { return Ok(None) };
+    let ends = ends_sessions_of(&status.order.payload)?;
+    Ok(ends.map(|(org, user)| outcome_line(&Id(id.to_owned()), &org, &user, ended, now)))
 }
 
 /// Whether sessions were not ended when an order came to rest; `None` if they were.

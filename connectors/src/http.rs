@@ -1,15 +1,21 @@
-//! What lies under a URL, fetched whole: over HTTP or HTTPS, within bounds of size, time and redirects. Owned here: those
+//! What lies under a URL, fetched whole: over HTTP or HTTPS, within bounds of size, time and redirects. The host of the URL
+//! may be anywhere, since a job names it; where that host sends one on to may not be of the own network. Owned here: those
 //! bounds, and that no message names the URL, which may hold a token. Not owned here: what is fetched, and how often;
 //! and what is posted (`post`).
 
 pub mod post;
 
+use crate::reach::{look_up, refusal, vetted};
 use engine::error::Error;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderMap;
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, StatusCode, Url};
 use std::error::Error as _;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
+use url::Host;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,6 +55,7 @@ impl Fetcher {
             .redirect(Policy::custom(move |attempt| follow(attempt, redirects_max)))
             // Where a redirect leads must not learn the URL.
             .referer(false)
+            .dns_resolver(Arc::new(Elsewhere { own: url.host_str().unwrap_or_default().to_owned() }))
             .build()
             .map_err(|error| Error::Invalid(format!("cannot fetch anything: {}", said(error))))?;
         Ok(Fetcher { client, url, bytes_max })
@@ -86,11 +93,36 @@ fn follow(attempt: Attempt<'_>, most: usize) -> reqwest::redirect::Action {
     if followed > most {
         return attempt.error(format!("there are more than {most} redirects"));
     }
+    let literal: Option<IpAddr> = match attempt.url().host() {
+        Some(Host::Ipv4(address)) => Some(address.into()),
+        Some(Host::Ipv6(address)) => Some(address.into()),
+        _ => None,
+    };
+    let own = attempt.previous().first().and_then(Url::host_str) == attempt.url().host_str();
+    if let Some(why) = literal.filter(|_| !own).and_then(|address| refusal(address, false)) {
+        return attempt.error(format!("a redirect leads astray: {why}"));
+    }
     match attempt.url().scheme() {
         "https" => attempt.follow(),
         "http" if !secure => attempt.follow(),
         "http" => attempt.error("a redirect leads from https to http"),
         _ => attempt.error("a redirect leads away from http and https"),
+    }
+}
+
+/// Resolves names; all but the own one to addresses that are out there.
+struct Elsewhere {
+    own: String,
+}
+
+impl Resolve for Elsewhere {
+    fn resolve(&self, name: Name) -> Resolving {
+        let is_own = name.as_str() == self.own;
+        Box::pin(async move {
+            let found = tokio::task::spawn_blocking(move || look_up(name.as_str(), 0)).await?;
+            let found = if is_own { found } else { vetted(found, false) };
+            Ok(Box::new(found?.into_iter()) as Addrs)
+        })
     }
 }
 

@@ -104,6 +104,8 @@ fn kind(address: IpAddr) -> Kind {
 
 fn kind_of_v4(address: Ipv4Addr) -> Kind {
     match address.octets() {
+        // The metadata of single clouds, among a carrier's addresses and among the public ones.
+        [100, 100, 100, 200] | [168, 63, 129, 16] => Kind::Never,
         // Loopback, private use, shared by the customers of a carrier.
         [127, ..] | [10, ..] | [172, 16..=31, ..] | [192, 168, ..] | [100, 64..=127, ..] => Kind::Private,
         // This network, link-local with the metadata of clouds, assignments of protocols, relays of 6to4.
@@ -117,8 +119,8 @@ fn kind_of_v4(address: Ipv4Addr) -> Kind {
 fn kind_of_v6(address: Ipv6Addr) -> Kind {
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 1] => Kind::Private,
-        // The metadata of a cloud, among the private ones.
-        [0xfd00, 0x0ec2, ..] => Kind::Never,
+        // The metadata of clouds, among the private ones.
+        [0xfd00, 0x0ec2, ..] | [0xfd20, 0x00ce, ..] => Kind::Never,
         [0xfc00..=0xfdff, ..] => Kind::Private,
         // Assignments of protocols with Teredo, documentation, 6to4.
         [0x2001, 0x0000..=0x01ff, ..] | [0x2001, 0x0db8, ..] | [0x2002, ..] | [0x3fff, 0x0000..=0x0fff, ..] => {
@@ -151,6 +153,9 @@ mod tests {
         kinds(Kind::Private, &["172.31.255.255", "192.168.0.0", "192.168.255.255", "100.64.0.0", "100.127.255.255"]);
         kinds(Kind::Private, &["::1", "fc00::", "fd00::1", "fdff:ffff::1"]);
         kinds(Kind::Never, &["0.0.0.0", "0.255.255.255", "169.254.169.254", "169.254.0.0", "192.0.0.8"]);
+        kinds(Kind::Never, &["100.100.100.200", "168.63.129.16", "fd20:ce::254"]);
+        kinds(Kind::Private, &["100.100.100.199", "fd20:cd::254"]);
+        kinds(Kind::Public, &["168.63.129.17"]);
         kinds(Kind::Never, &["192.0.2.1", "192.88.99.1", "198.18.0.0", "198.19.255.255", "198.51.100.7"]);
         kinds(Kind::Never, &["203.0.113.9", "224.0.0.1", "239.255.255.255", "240.0.0.0", "255.255.255.255"]);
         kinds(Kind::Never, &["::", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "64:ff9b::7f00:1", "100::1"]);

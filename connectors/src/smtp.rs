@@ -3,16 +3,20 @@
 
 use crate::mail::Mail;
 use crate::reach::PrivateHosts;
-use engine::clock::Stopwatch;
 use engine::error::Error;
+use lettre::address::Envelope;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{SmtpConnection, TlsParameters};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail as From, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use lettre::transport::smtp::response::Severity;
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Connections that are kept for the next mail.
 const IDLE_MAX: usize = 4;
@@ -22,6 +26,9 @@ const ANSWER_CHARS_MAX: usize = 300;
 
 /// A message goes out in pieces of this size, so that a connection that is lost meanwhile is noticed before its end.
 const PIECE_BYTES: usize = 16 << 10;
+
+/// How long somebody is listened to who was told goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A server, and how it is talked to.
 #[derive(Clone)]
@@ -62,114 +69,156 @@ pub enum Delivery {
     Refused(String),
     /// It may have: the mail was sent to its end, and no answer came.
     Unknown(String),
+    /// It was not sent, since it may not be any more.
+    Withheld,
 }
 
-/// Sends mails by one server.
+/// Sends mails by one server. May be shared between threads.
 pub struct Smtp {
     server: Server,
     tls: Option<TlsParameters>,
-    idle: Mutex<Vec<SmtpConnection>>,
+    idle: Mutex<Vec<AsyncSmtpConnection>>,
+    runtime: Runtime,
 }
 
 impl Smtp {
     /// Opens nothing yet.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the system has no certificates to trust.
+    /// [`Error::Invalid`] if the system has no certificates to trust, [`Error::Unavailable`] if it gives no thread.
     pub fn new(server: Server) -> Result<Self, Error> {
         let tls = (server.encryption != Encryption::None).then(|| TlsParameters::new(server.host.clone())).transpose();
         let tls = tls.map_err(|error| Error::Invalid(format!("cannot encrypt mail: {error}")))?;
-        Ok(Smtp { server, tls, idle: Mutex::default() })
+        // One thread moves the bytes of all who wait for an answer.
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_io().enable_time().build();
+        let runtime = runtime.map_err(|error| Error::Unavailable(format!("no mail can be sent: {error}")))?;
+        Ok(Smtp { server, tls, idle: Mutex::default(), runtime })
     }
 
-    /// Sends a mail.
+    /// Sends a mail, if it still may be when the server is ready for it. However the server answers, byte by byte if it
+    /// likes, an attempt is over after its `timeout`.
     ///
     /// # Errors
     /// As [`Mail::render`].
-    pub fn send(&self, mail: &Mail<'_>) -> Result<Delivery, Error> {
-        let message = mail.message()?;
-        let (envelope, bytes) = (message.envelope(), message.formatted());
-        let attempt = Attempt { time: Stopwatch::start(), whole: self.server.timeout };
+    pub fn send(&self, mail: &Mail<'_>, may: &dyn Fn() -> bool) -> Result<Delivery, Error> {
+        let (message, ended, whole) = (mail.message()?, Cell::new(false), self.server.timeout);
+        let deadline = Instant::now() + whole;
+        let slow = || format!("the mail server was not through with it after {whole:?}");
+        let connection = match self.by(deadline, self.introduced(message.envelope())) {
+            Some(Ok(connection)) => connection,
+            Some(Err(delivery)) => return Ok(delivery),
+            None => return Ok(Delivery::NotTaken(slow())),
+        };
+        // Asked between the two: whoever answers may have to wait for a server, too, which nobody can within a wait.
+        if !may() {
+            self.leave(connection);
+            return Ok(Delivery::Withheld);
+        }
+        let delivery = self.by(deadline, self.deliver(connection, &message.formatted(), &ended));
+        let given_up = || if ended.get() { Delivery::Unknown(slow()) } else { Delivery::NotTaken(slow()) };
+        Ok(delivery.unwrap_or_else(given_up))
+    }
+
+    /// Waits for something, not beyond a point of time.
+    fn by<T>(&self, deadline: Instant, awaited: impl Future<Output = T>) -> Option<T> {
+        self.runtime.block_on(async { timeout_at(deadline, awaited).await.ok() })
+    }
+
+    /// A connection on which the server knows from whom and to whom a mail is.
+    async fn introduced(&self, envelope: &Envelope) -> Result<AsyncSmtpConnection, Delivery> {
         let domain = envelope.from().map(|from| from.domain()).filter(|domain| domain.is_ascii());
         let hello = ClientId::Domain(domain.unwrap_or("localhost").to_owned());
-        let mut connection = match self.connection(&hello, &attempt) {
-            Ok(connection) => connection,
-            Err(Failure(text)) => return Ok(Delivery::NotTaken(text)),
-        };
+        let mut connection = self.connection(&hello).await.map_err(|Failure(text)| Delivery::NotTaken(text))?;
         let mut parameters = Vec::new();
         if envelope.from().into_iter().chain(envelope.to()).any(|address| !address.to_string().is_ascii()) {
             if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
                 self.keep(connection);
-                return Ok(Delivery::Refused("the mail server takes no address beyond ASCII".to_owned()));
+                return Err(Delivery::Refused("the mail server takes no address beyond ASCII".to_owned()));
             }
             parameters.push(MailParameter::SmtpUtfEight);
         }
-        let from = From::new(envelope.from().cloned(), parameters);
-        let mut said = attempt.say(&mut connection, |on| on.command(from));
-        for to in envelope.to() {
-            said = said.and_then(|()| attempt.say(&mut connection, |on| on.command(Rcpt::new(to.clone(), Vec::new()))));
+        match introduce(&mut connection, envelope, parameters).await {
+            Ok(()) => Ok(connection),
+            Err(error) => {
+                self.leave(connection);
+                Err(Refusal::of(&error).before_the_mail())
+            }
         }
-        let said = said.and_then(|()| attempt.say(&mut connection, |on| on.command(Data)));
-        if let Err(refusal) = said {
-            attempt.give_up(&mut connection);
-            return Ok(refusal.before_the_mail());
-        }
-        let ended = Cell::new(false);
+    }
+
+    /// Sends the mail itself, and notes when it has been sent to its end.
+    async fn deliver(&self, mut connection: AsyncSmtpConnection, bytes: &[u8], ended: &Cell<bool>) -> Delivery {
         // The end is marked once all pieces are out: the next that is written is the dot that ends the mail.
         let end = std::iter::from_fn(|| {
             ended.set(true);
             None
         });
-        let sent = attempt.say(&mut connection, |on| on.message_iter(bytes.chunks(PIECE_BYTES).chain(end)));
-        Ok(match sent {
-            Ok(()) => {
+        let sent = match connection.command(Data).await {
+            Ok(_) => connection.message_iter(bytes.chunks(PIECE_BYTES).chain(end)).await,
+            refused => refused,
+        };
+        match sent {
+            Ok(_) => {
                 self.keep(connection);
                 Delivery::Taken
             }
-            Err(refusal) => {
-                attempt.give_up(&mut connection);
+            Err(error) => {
+                self.leave(connection);
+                let refusal = Refusal::of(&error);
                 if ended.get() { refusal.after_the_mail() } else { refusal.before_the_mail() }
             }
-        })
+        }
     }
 
     /// One that is idle and still there, else a new one.
-    fn connection(&self, hello: &ClientId, attempt: &Attempt) -> Result<SmtpConnection, Failure> {
+    async fn connection(&self, hello: &ClientId) -> Result<AsyncSmtpConnection, Failure> {
         loop {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(mut connection) = idle else { return self.connect(hello, attempt) };
-            attempt.limit(&mut connection);
-            if connection.test_connected() {
+            let Some(mut connection) = idle else { return self.connect(hello).await };
+            // Should it say nothing, there is time left for another.
+            if timeout(self.server.timeout / 4, connection.test_connected()).await == Ok(true) {
                 return Ok(connection);
             }
-            attempt.give_up(&mut connection);
+            self.leave(connection);
         }
     }
 
-    fn connect(&self, hello: &ClientId, attempt: &Attempt) -> Result<SmtpConnection, Failure> {
-        let Server { host, port, hosts, encryption, login, .. } = &self.server;
-        let failed = |what: &str| {
-            let what = what.to_owned();
-            move |error: lettre::transport::smtp::Error| Failure(format!("cannot {what}: {}", said(&error)))
-        };
-        let from_the_start = self.tls.as_ref().filter(|_| *encryption == Encryption::Tls);
+    async fn connect(&self, hello: &ClientId) -> Result<AsyncSmtpConnection, Failure> {
+        let Server { encryption, login, .. } = &self.server;
+        let failed = |what: &str, why: String| Failure(format!("cannot {what}: {why}"));
         let reach = "reach the mail server";
-        let found = hosts.resolve(host, *port).map_err(|error| Failure(format!("cannot {reach}: {error}")))?;
-        let connected = SmtpConnection::connect(&found[..], Some(attempt.rest()), hello, from_the_start, None);
-        let mut connection = connected.map_err(failed(reach))?;
-        if let Some(tls) = self.tls.as_ref().filter(|_| *encryption == Encryption::StartTls) {
-            attempt.limit(&mut connection);
-            connection.starttls(tls, hello).map_err(failed("encrypt the connection to the mail server"))?;
+        let from_the_start = self.tls.clone().filter(|_| *encryption == Encryption::Tls);
+        let found = self.resolve().await.map_err(|why| failed(reach, why))?;
+        // Of several addresses the first may say nothing.
+        let each = self.server.timeout / 2;
+        let connected = AsyncSmtpConnection::connect_tokio1(&found[..], Some(each), hello, from_the_start, None).await;
+        let mut connection = connected.map_err(|error| failed(reach, said(&error)))?;
+        if let Some(tls) = self.tls.clone().filter(|_| *encryption == Encryption::StartTls) {
+            let encrypted = connection.starttls(tls, hello).await;
+            encrypted.map_err(|error| failed("encrypt the connection to the mail server", said(&error)))?;
         }
         if let Some((name, password)) = login {
-            attempt.limit(&mut connection);
             let credentials = Credentials::new(name.clone(), password.clone());
-            connection.auth(DEFAULT_MECHANISMS, &credentials).map_err(failed("log in to the mail server"))?;
+            let welcome = connection.auth(DEFAULT_MECHANISMS, &credentials).await;
+            welcome.map_err(|error| failed("log in to the mail server", said_at_login(&error)))?;
         }
         Ok(connection)
     }
 
-    fn keep(&self, connection: SmtpConnection) {
+    async fn resolve(&self) -> Result<Vec<SocketAddr>, String> {
+        let (host, port, hosts) = (self.server.host.clone(), self.server.port, self.server.hosts.clone());
+        match spawn_blocking(move || hosts.resolve(&host, port)).await {
+            Ok(found) => found.map_err(|error| error.to_string()),
+            Err(_) => Err("its name was not looked up".to_owned()),
+        }
+    }
+
+    /// Says goodbye, and waits for no answer.
+    fn leave(&self, mut connection: AsyncSmtpConnection) {
+        self.runtime.spawn(async move { drop(timeout(GOODBYE, connection.abort()).await) });
+    }
+
+    fn keep(&self, connection: AsyncSmtpConnection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_MAX {
             idle.push(connection);
@@ -177,43 +226,21 @@ impl Smtp {
     }
 }
 
+/// Says from whom and to whom a mail is.
+async fn introduce(
+    connection: &mut AsyncSmtpConnection,
+    envelope: &Envelope,
+    parameters: Vec<MailParameter>,
+) -> Result<(), lettre::transport::smtp::Error> {
+    connection.command(From::new(envelope.from().cloned(), parameters)).await?;
+    for to in envelope.to() {
+        connection.command(Rcpt::new(to.clone(), Vec::new())).await?;
+    }
+    Ok(())
+}
+
 /// Why there is no connection.
 struct Failure(String);
-
-/// How long an attempt has taken so far, and may take.
-struct Attempt {
-    time: Stopwatch,
-    whole: Duration,
-}
-
-impl Attempt {
-    /// What is left; never nothing, which would mean no limit.
-    fn rest(&self) -> Duration {
-        self.whole.saturating_sub(self.time.elapsed()).max(Duration::from_millis(1))
-    }
-
-    /// The next answer has to come in what is left. A connection for which that cannot be set is broken, and says so.
-    fn limit(&self, connection: &mut SmtpConnection) {
-        let _ = connection.set_timeout(Some(self.rest()));
-    }
-
-    /// Says goodbye where there is still time for it.
-    fn give_up(&self, connection: &mut SmtpConnection) {
-        self.limit(connection);
-        connection.abort();
-    }
-
-    fn say<T>(
-        &self,
-        connection: &mut SmtpConnection,
-        say: impl FnOnce(&mut SmtpConnection) -> Result<T, lettre::transport::smtp::Error>,
-    ) -> Result<(), Refusal> {
-        self.limit(connection);
-        say(connection)
-            .map(drop)
-            .map_err(|error| Refusal { severity: error.status().map(|code| code.severity), text: said(&error) })
-    }
-}
 
 /// Why a server did not go along.
 struct Refusal {
@@ -223,6 +250,10 @@ struct Refusal {
 }
 
 impl Refusal {
+    fn of(error: &lettre::transport::smtp::Error) -> Self {
+        Refusal { severity: error.status().map(|code| code.severity), text: said(error) }
+    }
+
     /// What it means while the mail was not sent to its end.
     fn before_the_mail(self) -> Delivery {
         match self.severity {
@@ -252,4 +283,13 @@ fn said(error: &lettre::transport::smtp::Error) -> String {
         text.push('…');
     }
     text
+}
+
+/// [`said`] of a server that was given a password: it could repeat it, so only its code is passed on.
+fn said_at_login(error: &lettre::transport::smtp::Error) -> String {
+    match error.status() {
+        Some(code) => format!("it answers {code}"),
+        None if error.is_response() => "its answer is none".to_owned(),
+        None => said(error),
+    }
 }

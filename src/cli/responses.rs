@@ -174,7 +174,8 @@ fn told(holds: &Holds) -> String {
         text.push_str("all responses are held: aerie responses release --all\n");
     }
     for group in &holds.groups {
-        text.push_str(&format!("all of org {} are held: aerie responses release --org\n", plain(group)));
+        let group = plain(group);
+        text.push_str(&format!("all of org {group} are held: aerie responses release --org {group}\n"));
     }
     text
 }

@@ -106,20 +106,17 @@ pub(super) struct Hand {
 }
 
 impl Hand {
-    /// Works until there will be no more, or something is broken.
+    /// Works until it is told to end, or something is broken.
     pub(super) fn run(&mut self, signal: &Signal) -> Result<(), Error> {
-        loop {
-            let (heard, ending) = (signal.heard(), signal.ended());
-            let worked = self.work()?;
-            if worked {
+        while !signal.ended() {
+            let heard = signal.heard();
+            match self.work()? {
                 // What follows may be somebody else's.
-                signal.wake();
-            } else if ending {
-                return Ok(());
-            } else {
-                signal.wait(heard);
+                true => signal.wake(),
+                false => signal.wait(heard),
             }
         }
+        Ok(())
     }
 
     /// Does what is due; whether there was anything.
@@ -144,7 +141,8 @@ impl Hand {
         if let Some(outcome) = self.rules.too_old(claim, self.now_ms()) {
             return Ok((outcome, Vec::new()));
         }
-        if self.is_beyond_the_limit(claim)? {
+        // Of many that were claimed at once, the last may be held by now.
+        if self.ledger.is_held(claim)? || self.is_beyond_the_limit(claim)? {
             return Ok((StepOutcome::Postponed { until_ms: self.now_ms() }, Vec::new()));
         }
         let performed = perform(claim.step_name(), &claim.order.payload, &claim.details).and_then(|step| match step {
@@ -153,16 +151,17 @@ impl Hand {
                 Ok((self.terminator.end(&mut self.ledger, &call, times)?, Vec::new()))
             }
             Performance::Entry(entry) => Ok((Answer::Done { detail: None }, vec![entry])),
-            Performance::Mail(mail) => Ok((self.messenger.mail(&mail)?, Vec::new())),
+            Performance::Mail(mail) => Ok((self.messenger.mail(&mail, &|| self.may_go_on(claim))?, Vec::new())),
             Performance::Dm(dm) => {
                 let times = Times::of(claim, self.now_ms());
-                Ok((self.messenger.dm(&dm, times)?, Vec::new()))
+                Ok((self.messenger.dm(&dm, times, &|| self.may_go_on(claim))?, Vec::new()))
             }
         });
         let (answer, entries) = performed.unwrap_or_else(|error| {
             let text = error.to_string();
             let answer = match error {
-                Error::Corrupt(_) => Answer::Refused { error: text },
+                // Another attempt would come to the same: it is no order of ours, or an address that is none.
+                Error::Corrupt(_) | Error::Invalid(_) => Answer::Refused { error: text },
                 _ => Answer::NotDone { error: text, retry_after: None },
             };
             (answer, Vec::new())
@@ -189,6 +188,11 @@ impl Hand {
              and let it go on with `aerie responses release --org`"
         );
         Ok(true)
+    }
+
+    /// Whether an attempt that is under way may come to its effect: nobody has put a hold on it meanwhile.
+    fn may_go_on(&self, claim: &Claim) -> bool {
+        self.ledger.is_held(claim).is_ok_and(|held| !held)
     }
 
     fn now_ms(&self) -> u64 {

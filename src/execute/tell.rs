@@ -18,6 +18,7 @@ use operators::respond::steps::{Dm, Mail};
 use operators::respond::templates::Templates;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Sender of mails that lie in the outbox.
 const SENDER: &str = "aerie <aerie@localhost.localdomain>";
@@ -53,17 +54,17 @@ impl Messenger {
         })
     }
 
-    /// Sends a mail.
+    /// Sends a mail, if it still `may` be when the server is ready.
     ///
     /// # Errors
     /// As the outbox fails, and as a mail does that is none.
-    pub(super) fn mail(&self, mail: &Mail) -> Result<Answer, Error> {
+    pub(super) fn mail(&self, mail: &Mail, may: &dyn Fn() -> bool) -> Result<Answer, Error> {
         let Message { subject, text, html } = mail.message(&self.templates);
         let from = self.mail.as_ref().map_or(SENDER, |post| &post.from);
         let written =
             mail::Mail { id: &mail.id, at: mail.date, from, to: &mail.to, subject: &subject, text: &text, html: &html };
         let answer = match &self.mail {
-            Some(post) => answer(post.smtp.send(&written)?),
+            Some(post) => answer(post.smtp.send(&written, may)?),
             None => {
                 self.outbox.lock().unwrap_or_else(PoisonError::into_inner).write_mail(&written)?;
                 Answer::Done { detail: None }
@@ -72,14 +73,14 @@ impl Messenger {
         Ok(self.counted(answer))
     }
 
-    /// Sends a direct message.
+    /// Sends a direct message, likewise.
     ///
     /// # Errors
     /// As the outbox fails.
-    pub(super) fn dm(&self, dm: &Dm, times: Times) -> Result<Answer, Error> {
+    pub(super) fn dm(&self, dm: &Dm, times: Times, may: &dyn Fn() -> bool) -> Result<Answer, Error> {
         let text = dm.text(&self.templates);
         let answer = match &self.chat {
-            Some(chat) => chat.send(dm, &text, times),
+            Some(chat) => chat.send(dm, &text, times, may),
             None => {
                 let json = serde_json::json!({ "id": dm.id, "to": dm.to, "text": text });
                 let outbox = self.outbox.lock();
@@ -123,5 +124,6 @@ fn answer(delivery: Delivery) -> Answer {
         Delivery::Refused(error) => Answer::Refused { error },
         // Whoever gets it twice gets it under one Message-ID.
         Delivery::Unknown(error) => Answer::Unknown { error, repeatable: true },
+        Delivery::Withheld => Answer::NotTried { wait: Duration::ZERO },
     }
 }

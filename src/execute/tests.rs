@@ -74,6 +74,20 @@ fn carry_out(job: &Job, watch: &Watch) -> Store {
 }
 
 #[test]
+fn who_is_told_to_end_begins_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = ordered(dir.path(), 6);
+    let place = StorePlace::seen(&job).unwrap();
+    let store = place.open().unwrap();
+    let generation = store.current_generation().unwrap();
+    let mut executor = Executor::with(&place, generation, &job, &Watch::default(), |_| true).unwrap();
+    let signal = Signal::default();
+    signal.end();
+    executor.run(&signal).unwrap();
+    assert_eq!(store.count(State::Ready).unwrap(), 6, "with a receiver that hangs it could take hours");
+}
+
+#[test]
 fn many_hands_do_each_step_once_and_in_order() {
     const ORDERS: u64 = 24;
     let dir = tempfile::tempdir().unwrap();

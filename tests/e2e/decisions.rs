@@ -266,6 +266,33 @@ fn the_kill_switch_works_while_nothing_happens() {
     assert!(noticed >= due && late <= 5, "held {late} s after it was due");
 }
 
+/// As many sessions, people and old events as they like, of an org that is theirs and of one that is not.
+#[test]
+fn who_feeds_events_ends_no_more_sessions_than_the_budgets_allow() {
+    let place = Place::new();
+    let mut fed = vec![visit("E1", "LATE", "l", 1)];
+    fed.extend((0..14).map(|n| visit("E1", "VICTIM", &format!("v{n}"), 2 + n)));
+    fed.extend((0..40).map(|n| visit("E1", &format!("P{n:02}"), &format!("p{n}"), 19 + n)));
+    fed.extend((0..5).map(|n| visit("E2", &format!("Q{n}"), &format!("q{n}"), 59)));
+    // In sessions that nobody knows, from before their sessions were ended.
+    fed.extend(
+        (0..6).map(|n| Event::new(&format!("old{n}"), START + 30 + n).user("LATE").session(&format!("o{n}")).ip(EXIT)),
+    );
+    let events = place.write_lines("events.ndjson", &fed.iter().map(Event::line).collect::<Vec<_>>());
+    let config = place.config("data", &[events], "speaks_for = [\"E1\"]", "");
+    config.tor_list(&place.write("exits.txt", format!("{EXIT}\n"))).start().wait().done();
+    let outputs = Outputs::of(&place.path("data"));
+    let decided = by_user(&outputs);
+    assert_eq!(decided["E1 LATE"], [vec!["responded"], vec!["already_answered"; 6]].concat());
+    assert_eq!(decided["E1 VICTIM"], [vec!["responded"; 10], vec!["loop_protected"; 4]].concat());
+    let answered = |user: &String| decided[user].iter().any(|decision| decision == "responded");
+    assert_eq!(decided.keys().filter(|user| answered(user)).count(), 10, "people within an hour");
+    assert!(decided.keys().all(|user| user.starts_with("E1 ")));
+    assert_eq!(outputs.dead_letter.lines().filter(|line| line.contains("wrong_org")).count(), 5);
+    let ledger = ledger(&place.path("data")).expect("there is a store");
+    assert_eq!(ledger.receipts_after(0, 100).expect("receipts can be read").len(), 1 + 10 + 8);
+}
+
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs_f64()
 }

@@ -17,6 +17,7 @@ mod crash;
 mod decisions;
 mod determinism;
 mod disk_full;
+mod each_step;
 mod faults;
 mod follow;
 mod formats;

@@ -49,6 +49,7 @@ fn config(place: &Place, mail: &Server, chat: &ChatServer, minutes: &[u64]) -> C
     let sections = format!(
         "[destinations]\nallow_private = [\"127.0.0.1\", \"localhost\"]\n\
          [mail]\nserver = \"127.0.0.1:{}\"\ntls = \"none\"\nfrom = \"Aerie <security@aerie.example>\"\n\
+         timeout = \"3s\"\n\
          [chat]\nurl = \"http://{}/api/\"\n",
         mail.address.port(),
         chat.address,
@@ -86,6 +87,7 @@ fn each_person_is_told_once_whatever_the_servers_do() {
         (Stage::From, Deed::Answer("451 4.7.1 later".into())),
         (Stage::End, Deed::Drop),
         (Stage::Middle, Deed::Drop),
+        (Stage::To, Deed::Drip),
         (Stage::Greeting, Deed::Drop),
     ] {
         mail.then(stage, deed);
@@ -157,6 +159,16 @@ fn a_recipient_whom_no_server_knows_keeps_the_message_from_nobody_else() {
     config(&place, &mail, &chat, &[0]).start().wait().done();
     assert_eq!((mail.taken().len(), chat.messages().len()), (3, 1));
     assert!(!by_recipient(&mail.taken()).contains_key("u1@corp.example"), "the first was refused");
+}
+
+/// Somebody whom the directory does not know has the address that their own events name.
+#[test]
+fn an_address_that_is_none_keeps_the_message_from_nobody_else() {
+    let (place, mail, chat) = (Place::new(), Server::plain(), ChatServer::start());
+    let odd = json!({"name": "U1", "email": "u1@corp..example"});
+    let set = place.write_lines("odd.ndjson", &[control("user", "E1", "U1", odd, recently() - 3_600)]);
+    config(&place, &mail, &chat, &[0]).control(&set).start().wait().done();
+    assert_eq!((mail.taken().len(), chat.messages().len()), (3, 2));
 }
 
 #[test]

@@ -2,18 +2,21 @@
 //! answers and whenever the program is killed; what may have happened at one that does not is shown to an admin instead
 //! of being repeated for long.
 
-use crate::inputs::{EXIT, Event};
-use crate::outputs::lines_so_far;
+use crate::inputs::{EXIT, Event, Sample};
+use crate::outputs::{Outputs, ledger, lines_so_far};
 use crate::receiver::{Act, Receiver};
 use crate::support::{Config, Place, Running, aerie};
 use connectors::sign::WebhookKeys;
 use connectors::store::Store;
 use engine::ledger::{Ledger, OrderStatus, Page, State};
+use operators::sample::Plan;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -47,6 +50,14 @@ impl Live {
             let event = Event::new(&format!("e{user}"), 0).org(org).user(user).session(user).ip(EXIT);
             writeln!(file, "{}", event.set("/date_create", json!(now)).line()).expect("the input can be appended to");
         }
+    }
+
+    /// The session in which a user came from the exit does so again.
+    fn goes_on(&self, user: &str, nth: u64) {
+        let mut file = OpenOptions::new().append(true).open(&self.input).expect("the input is there");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs_f64();
+        let event = Event::new(&format!("e{user}.{nth}"), 0).user(user).session(user).ip(EXIT);
+        writeln!(file, "{}", event.set("/date_create", json!(now)).line()).expect("the input can be appended to");
     }
 
     /// Where the responses to users stand.
@@ -196,6 +207,74 @@ fn a_program_that_is_killed_during_a_call_makes_it_again_under_the_same_key() {
     let keys: BTreeSet<_> = calls.iter().map(|call| call.header("idempotency-key")).collect();
     assert_eq!((calls.len(), keys.len()), (2, 1));
     running.terminate().done();
+}
+
+/// An hour, which is what a step is tried for by default, is made two seconds here.
+#[test]
+fn what_goes_on_after_a_receiver_was_gone_for_too_long_is_answered_anew() {
+    let place = Place::new();
+    let back = Arc::new(AtomicBool::new(false));
+    let is_back = back.clone();
+    let receiver = Receiver::start(move |user, _| match user == "U0" || is_back.load(Ordering::SeqCst) {
+        true => Act::answer(204, "", ""),
+        false => Act::answer(503, "", ""),
+    });
+    let sessions =
+        format!("kind = \"webhook\"\nurl = \"http://{}/\"\n[respond]\ngive_up_after = \"2s\"", receiver.address);
+    let mut live = Live::new(&place, &sessions);
+    live.config = live.config.env("AERIE__SESSIONS__SECRET", SECRET);
+    let mut running = live.config.start();
+    live.attack(&["U0", "U1"]);
+    let first = live.rested(&mut running, &["U0", "U1"])["U1"].clone();
+    assert_eq!(first.state, State::Dead);
+    assert!(first.error.is_some_and(|error| error.contains("given up after 2s")));
+    back.store(true, Ordering::SeqCst);
+    // The same session goes on, and the case that was open is over once it is heard that nobody ended it.
+    let mut events = 0;
+    let others = || -> Vec<String> {
+        let calls = receiver.calls_of("U1").into_iter().map(|call| call.header("idempotency-key").to_owned());
+        calls.filter(|key| *key != first.order.id).collect()
+    };
+    running.running_until("a call under another key", || {
+        events += 1;
+        live.goes_on("U1", events);
+        !others().is_empty()
+    });
+    let entries = live.config.data_dir.join("audit.ndjson");
+    let resets = || -> Vec<Value> {
+        let lines = lines_so_far(&entries).into_iter().map(|line| serde_json::from_str(&line).expect("a line is JSON"));
+        let of_user = |entry: &Value| entry["entity"]["user"]["id"] == "U1" && entry["details"]["verdict"].is_string();
+        lines.filter(of_user).collect()
+    };
+    running.running_until("its audit entry", || !resets().is_empty());
+    assert_eq!((others().len(), resets().len()), (1, 1), "once, however long it goes on");
+    assert_eq!((&resets()[0]["id"], &resets()[0]["details"]["verdict"]), (&json!(others()[0]), &json!("first")));
+    running.terminate().done();
+}
+
+/// Whoever starts on what is known of a month does not want people to be signed out for it.
+#[test]
+fn a_backfill_of_four_weeks_ends_nobodys_sessions_and_tells_nobody() {
+    let place = Place::new();
+    let sample = Sample::of(Plan { seed: 28, orgs: 2, users: 20, days: 28 });
+    let receiver = Receiver::start(|_, _| Act::answer(204, "", ""));
+    let sections = format!(
+        "[destinations]\nallow_private = [\"127.0.0.1\"]\n[sessions]\nkind = \"webhook\"\nurl = \"http://{}/\"",
+        receiver.address
+    );
+    let events = place.write_lines("events.ndjson", &sample.events);
+    let config = place.config("data", &[events], "", &sections).env("AERIE__SESSIONS__SECRET", SECRET);
+    let config = config.control(&place.write("control.ndjson", &sample.control));
+    let config = config.tor_list(&place.write("tor.txt", &sample.tor));
+    let totals = config.start().wait().done().totals();
+    assert!(totals.of("responses") > 10, "too little to be stale: {totals:?}");
+    let store = ledger(&config.data_dir).expect("there is a store");
+    assert!(store.count(State::Expired).expect("orders can be counted") >= totals.of("responses"));
+    for state in State::ALL.into_iter().filter(|state| *state != State::Expired) {
+        assert_eq!(store.count(state).expect("orders can be counted"), 0, "{}", state.name());
+    }
+    let left = Outputs::of(&config.data_dir);
+    assert_eq!((receiver.calls().len(), left.responses().len(), left.outbox.len()), (0, 0, 0));
 }
 
 #[test]

@@ -26,6 +26,9 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Most headers of an answer; with the buffer they are read into, this bounds their bytes as well.
 const HEADERS_MAX: usize = 64;
 
+/// The longest that a receiver is left alone at its own word: it may be wrong about when it is back.
+const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+
 /// Ports of destinations that are not of the own network.
 const PORTS: [u16; 2] = [443, 8443];
 
@@ -101,7 +104,7 @@ pub struct Poster {
 pub struct Reply {
     /// Its status.
     pub status: u16,
-    /// When it asks to be called again.
+    /// When it asks to be called again; a quarter of an hour at most.
     pub retry_after: Option<Duration>,
     /// Its body, if it came whole and within its bounds; else why not.
     pub body: Result<Vec<u8>, String>,
@@ -182,11 +185,15 @@ impl Poster {
 
 /// `Retry-After`: seconds, or a date.
 fn wait(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse::<u32>() {
-        return Some(Duration::from_secs(seconds.into()));
-    }
-    let date = httpdate::parse_http_date(text.trim()).ok()?;
-    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+    let digits = !text.trim().is_empty() && text.trim().bytes().all(|byte| byte.is_ascii_digit());
+    let asked = if digits {
+        // More digits than a number has are more than anybody waits.
+        Duration::from_secs(text.trim().parse().unwrap_or(u64::MAX))
+    } else {
+        let date = httpdate::parse_http_date(text.trim()).ok()?;
+        date.duration_since(SystemTime::now()).unwrap_or_default()
+    };
+    Some(asked.min(WAIT_MAX))
 }
 
 /// Names are resolved here, and their addresses looked at.

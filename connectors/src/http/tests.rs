@@ -94,6 +94,27 @@ fn redirects_are_followed_three_times_and_nowhere_else() {
 }
 
 #[test]
+fn a_redirect_leads_to_no_address_of_the_own_network() {
+    let inside = serve(|_| ok("metadata"));
+    let port = inside.port();
+    let address = serve(move |path| match path {
+        "/literal" => moved(&format!("http://127.0.0.2:{port}/")),
+        "/mapped" => moved(&format!("http://[::ffff:127.0.0.1]:{port}/")),
+        "/metadata" => moved("http://169.254.169.254/latest/meta-data/"),
+        "/name" => moved(&format!("http://localhost:{port}/")),
+        // The host that a job has named stays allowed.
+        _ => moved(&format!("http://127.0.0.1:{port}/")),
+    });
+    let get = |path: &str| fetch(&format!("http://{address}{path}"));
+    for path in ["/literal", "/mapped", "/metadata", "/name"] {
+        let error = get(path).expect_err(path);
+        assert!(error.contains("is of this machine") || error.contains("that nothing may be sent to"), "{error}");
+    }
+    assert_eq!(get("/own").unwrap(), "metadata");
+    assert_eq!(fetch(&format!("http://localhost:{port}/")).unwrap(), "metadata");
+}
+
+#[test]
 fn nothing_that_is_said_names_the_url() {
     let address = serve(|path| match path.starts_with("/away") {
         true => moved("ftp://hunter2/hunter2"),

@@ -2,7 +2,7 @@
 
 use super::{Statements, args, recall, schema, work};
 use engine::error::Error;
-use engine::ledger::{Batch, Entry, Issued, Order, Scope, State, lane};
+use engine::ledger::{Batch, Entry, Issued, Order, State, lane};
 use engine::time::Micros;
 
 /// [`engine::ledger::Ledger::issue`] within a transaction.
@@ -30,8 +30,7 @@ pub(super) fn issue(on: &dyn Statements, batch: &Batch, through: Micros) -> Resu
         recall::recall(on, recall)?;
     }
     for throw in batch.throws.iter().filter(|throw| is_new(throw.at)) {
-        let scope = throw.group.as_deref().map_or(Scope::All, Scope::Group);
-        work::hold(on, scope, throw.on, throw.at.0 / 1_000)?;
+        work::throw(on, throw)?;
     }
     if through > before {
         schema::set_number(on, schema::ISSUED_THROUGH, through.0)?;

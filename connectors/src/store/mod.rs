@@ -345,6 +345,10 @@ impl Ledger for Store {
         self.write(|statements| work::hold(statements, scope, on, now_ms))
     }
 
+    fn is_held(&self, claim: &Claim) -> Result<bool, Error> {
+        self.read(|on| read::is_held(on, claim))
+    }
+
     fn hold_back(&mut self, group: &str) -> Result<(), Error> {
         self.write(|on| work::hold_back(on, group))
     }

@@ -85,6 +85,15 @@ pub(super) fn held_orders(on: &dyn Statements) -> Result<u64, Error> {
     number(on, query, args![])
 }
 
+pub(super) fn is_held(on: &dyn Statements, claim: &Claim) -> Result<bool, Error> {
+    if super::schema::number(on, super::schema::HELD)? != 0 {
+        return Ok(true);
+    }
+    let query = "select 1 from orders left join groups on groups.grp = orders.grp where orders.id = ?1 \
+                 and (orders.held <> 0 or groups.held = 1 or groups.held = 2 and orders.step = 0)";
+    Ok(!on.query(query, args![claim.order.id.as_str()])?.is_empty())
+}
+
 pub(super) fn oldest_open(on: &dyn Statements) -> Result<Option<Micros>, Error> {
     let query = "select min(seq), min(at) from (select seq, at from orders where state = 'ready' union all select seq, \
                  at from orders where state = 'claimed' union all select seq, at from orders where state = 'unknown' \

@@ -17,6 +17,8 @@ pub(super) const ISSUED_THROUGH: &str = "issued_through";
 pub(super) const SETTLED: &str = "settled";
 /// Not 0 while all orders are held.
 pub(super) const HELD: &str = "held";
+/// When the last word on a hold was spoken, in milliseconds since 1970; of that on a group, with the group after it.
+pub(super) const HELD_BY: &str = "held_by";
 
 /// What the tables are made of, in the words of one database.
 pub(super) struct Dialect {

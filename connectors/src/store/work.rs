@@ -3,7 +3,7 @@
 use super::{Row, Statements, args};
 use super::{recall, schema};
 use engine::error::Error;
-use engine::ledger::{AttemptResult, Claim, Recorded, Scope, State, StepOutcome, bounded, lane};
+use engine::ledger::{AttemptResult, Claim, Recorded, Scope, State, StepOutcome, Throw, bounded, lane};
 use std::collections::BTreeSet;
 
 /// A claimed order as [`record`] finds it.
@@ -98,7 +98,7 @@ fn done(on: &dyn Statements, seq: u64) -> Result<BTreeSet<usize>, Error> {
     steps.map(|mut row| row.index(0)).collect()
 }
 
-/// On to the next step that is not done, or to the end.
+/// On to the next step that is not done, or to the end. What was done can no longer be taken back.
 fn advance(on: &dyn Statements, open: &Open, claim: &Claim, now_ms: u64) -> Result<(), Error> {
     let (done, steps) = (done(on, open.seq)?, &claim.order.steps);
     let next = (open.step + 1..steps.len()).find(|step| !done.contains(step));
@@ -110,7 +110,7 @@ fn advance(on: &dyn Statements, open: &Open, claim: &Claim, now_ms: u64) -> Resu
     let lane = steps.get(step).map_or("", |step| lane(step));
     let error = (state == State::Dead).then(|| last_error(on, open.seq)).transpose()?.flatten();
     let update = "update orders set step = ?2, lane = ?3, state = ?4, due_ms = ?5, updated_ms = ?6, error = ?7, \
-                attempt = 0, first_ms = null, claimed_ms = null, doubt_ms = null \
+                attempt = 0, first_ms = null, claimed_ms = null, doubt_ms = null, recalled = null \
              where seq = ?1";
     on.execute(update, args![open.seq, step, lane, state.name(), due, now_ms, error.as_deref()])?;
     match due {
@@ -160,6 +160,7 @@ pub(super) fn hold(statements: &dyn Statements, scope: Scope<'_>, on: bool, now_
     match scope {
         Scope::All => {
             schema::set_number(statements, schema::HELD, u64::from(on))?;
+            schema::set_number(statements, schema::HELD_BY, now_ms)?;
             Ok(true)
         }
         Scope::Group(group) => {
@@ -168,6 +169,7 @@ pub(super) fn hold(statements: &dyn Statements, scope: Scope<'_>, on: bool, now_
                           set released_ms = case when groups.held <> 0 and excluded.held = 0 then ?3 else \
                           groups.released_ms end, held = excluded.held";
             statements.execute(upsert, args![group, u64::from(on), now_ms])?;
+            schema::set_number(statements, &held_by(group), now_ms)?;
             Ok(true)
         }
         Scope::Order(id) => {
@@ -175,6 +177,24 @@ pub(super) fn hold(statements: &dyn Statements, scope: Scope<'_>, on: bool, now_
             Ok(statements.execute(update, args![id, u64::from(on), now_ms])? == 1)
         }
     }
+}
+
+/// A hold of the dataflow, which may come to it long after its date: what was said since counts for more.
+pub(super) fn throw(on: &dyn Statements, throw: &Throw) -> Result<(), Error> {
+    let (scope, name) = match throw.group.as_deref() {
+        None => (Scope::All, schema::HELD_BY.to_owned()),
+        Some(group) => (Scope::Group(group), held_by(group)),
+    };
+    let at_ms = throw.at.0 / 1_000;
+    if at_ms < schema::number(on, &name)? {
+        return Ok(());
+    }
+    hold(on, scope, throw.on, at_ms).map(drop)
+}
+
+/// Where it stands when the last word on a group's hold was spoken.
+fn held_by(group: &str) -> String {
+    format!("{} {group}", schema::HELD_BY)
 }
 
 /// [`engine::ledger::Ledger::hold_back`] within a transaction. An admin's hold is the stronger one.

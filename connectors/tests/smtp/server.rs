@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A point of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub enum Deed {
     Answer(String),
     /// Says nothing until the client has gone.
     Hang,
+    /// Says a byte after the other, and never comes to an end.
+    Drip,
     /// Closes the connection.
     Drop,
 }
@@ -283,6 +286,11 @@ impl<'a> Talk<'a> {
                 while self.stream.read(&mut [0; 1_024])? > 0 {}
                 Err(over())
             }
+            Deed::Drip => loop {
+                self.stream.get_mut().write_all(b"2")?;
+                self.stream.get_mut().flush()?;
+                std::thread::sleep(Duration::from_millis(50));
+            },
             Deed::Drop => {
                 self.socket.shutdown(Shutdown::Both)?;
                 Err(over())

@@ -370,6 +370,10 @@ impl<L: Logic> Body<L> {
     /// Applies records and fires timers up to and including a stamp, in order of event time.
     fn apply_through(&mut self, through: Stamp) -> Result<(), Error> {
         while let Some(records) = self.stash.take_through(through) {
+            if records.len() <= STEP_RECORDS_MAX {
+                self.step(records)?;
+                continue;
+            }
             let mut records = records.into_iter();
             loop {
                 let step: Vec<L::Record> = records.by_ref().take(STEP_RECORDS_MAX).collect();

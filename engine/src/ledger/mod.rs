@@ -116,7 +116,8 @@ pub trait Ledger: Send {
     /// at or below `through` in this batch or in those before: its frontier has passed it.
     ///
     /// Recalls and holds above the time issued before take effect after the orders of the batch; before anything was
-    /// issued, those of the beginning of time do too. Others did already.
+    /// issued, those of the beginning of time do too. Others did already. A hold that is dated before the last word on
+    /// the same, by [`Ledger::hold`] or here, changes nothing.
     ///
     /// # Errors
     /// [`Error::Fault`] if an item stands after `through` or an order has no steps. Else as the store fails.
@@ -161,6 +162,12 @@ pub trait Ledger: Send {
     /// # Errors
     /// As the store fails.
     fn hold(&mut self, scope: Scope<'_>, on: bool, now_ms: u64) -> Result<bool, Error>;
+
+    /// Whether a claimed step is held by now. Who has claimed it leaves what they have not begun.
+    ///
+    /// # Errors
+    /// As the store fails.
+    fn is_held(&self, claim: &Claim) -> Result<bool, Error>;
 
     /// As a hold on a group, which is lifted likewise, but of an order that has a step done the others go on.
     ///

@@ -33,6 +33,7 @@ use crate::model::id::Id;
 use crate::model::reason::Reason;
 use engine::time::{Micros, Span};
 use std::iter;
+use volumes::Counted;
 
 /// An event, its user's state, and where to say what comes of it.
 pub struct Judge<'a> {
@@ -44,12 +45,35 @@ pub struct Judge<'a> {
     pub references: &'a References,
     /// The event.
     pub event: &'a Event,
+    /// What is known of the event by itself.
+    pub facts: Facts<'a>,
     /// Of the user or app that the event's key names.
     pub state: &'a mut UserState,
     /// Takes what goes out.
     pub emit: &'a mut dyn FnMut(DetectOut),
     /// Running totals, in the order of [`Total`].
     pub totals: &'a mut [u64],
+}
+
+/// What many rules ask of an event, looked up once.
+pub struct Facts<'a> {
+    org: &'a str,
+    /// The user's name, or the app's.
+    name: &'a str,
+    /// What the org set and taught.
+    set: Option<&'a OrgReferences>,
+    is_tor: bool,
+    is_trusted: bool,
+}
+
+impl<'a> Facts<'a> {
+    /// Those of an event.
+    pub fn of(event: &'a Event, references: &'a References) -> Self {
+        let (org, name) = event.names();
+        let set = references.org(org);
+        let is_trusted = set.is_some_and(|org| org.trusts(event));
+        Facts { org, name, set, is_tor: tor::is_from(event, references), is_trusted }
+    }
 }
 
 impl Judge<'_> {
@@ -68,15 +92,15 @@ impl Judge<'_> {
             return None;
         }
         self.remember_agent();
-        let signals = self.signals();
+        let (signals, counted) = self.signals();
         let odd = !signals.is_empty();
-        let suppressed = odd && self.is_trusted();
+        let suppressed = odd && self.facts.is_trusted;
         if suppressed {
             self.count(Total::SuppressedTrusted, 1);
         } else if odd {
             self.raise(&signals);
         }
-        self.learn_volumes();
+        self.learn_volumes(&counted);
         if !self.is_anonymous() {
             self.learn(&signals);
         }
@@ -100,7 +124,7 @@ impl Judge<'_> {
         if event.kind != KeyKind::User {
             return;
         }
-        let org = event.names().0;
+        let org = self.facts.org;
         if event.is_late() {
             self.count(Total::Late, 1);
             (self.emit)(DetectOut::Late(Late {
@@ -120,21 +144,9 @@ impl Judge<'_> {
         }
     }
 
-    fn org(&self) -> Option<&OrgReferences> {
-        self.references.org(self.event.names().0)
-    }
-
-    fn is_trusted(&self) -> bool {
-        self.org().is_some_and(|org| org.trusts(self.event))
-    }
-
-    fn is_tor(&self) -> bool {
-        tor::check(self.event, self.references).is_some()
-    }
-
     /// Whether the event came from a network that hides whose it is: nothing is learned from there.
     fn is_anonymous(&self) -> bool {
-        self.event.is_anonymous || self.is_tor()
+        self.event.is_anonymous || self.facts.is_tor
     }
 
     /// The session that the event belongs to; an app's events belong to none of the person's.
@@ -157,13 +169,13 @@ impl Judge<'_> {
         }
     }
 
-    /// All rules, each evaluated whatever the others say.
-    fn signals(&mut self) -> Vec<Signal> {
+    /// All rules, each evaluated whatever the others say, and what volume rules have counted.
+    fn signals(&mut self) -> (Vec<Signal>, Counted) {
         let mut signals = Vec::new();
-        signals.extend(tor::check(self.event, self.references));
+        signals.extend(self.facts.is_tor.then_some(Signal::Tor));
         self.agents(&mut signals);
         signals.extend(self.fingerprint());
-        self.volumes(&mut signals);
+        let counted = self.volumes(&mut signals);
         self.few(&mut signals);
         signals.extend(self.admin_action());
         self.networks(&mut signals);
@@ -171,7 +183,7 @@ impl Judge<'_> {
         if let Some(edit) = self.settings.edit {
             edit.apply(self.event, &mut signals);
         }
-        signals
+        (signals, counted)
     }
 
     fn fingerprint(&mut self) -> Option<Signal> {
@@ -197,7 +209,7 @@ impl Judge<'_> {
     fn is_learned_from(&self, reason: Reason) -> bool {
         let standing = self.state.standing;
         let external = standing.map_or(self.event.is_external == Some(true), |standing| standing.is_external);
-        let excluded = self.org().is_some_and(|org| org.excludes(self.event.names().1, reason));
+        let excluded = self.facts.set.is_some_and(|org| org.excludes(self.facts.name, reason));
         self.is_persons()
             && !external
             && !standing.is_some_and(|standing| standing.is_bot)
@@ -235,7 +247,7 @@ impl Judge<'_> {
     /// itself, unless the network is trusted, and one of whose reason there is a case that the event may be part of;
     /// decision, if that holds for any reason.
     fn kept_from(&self, signals: &[Signal]) -> Vec<Asker> {
-        let found = signals.iter().map(Signal::reason).filter(|_| !self.is_trusted());
+        let found = signals.iter().map(Signal::reason).filter(|_| !self.facts.is_trusted);
         let session = self.session();
         let open = self.state.cases.iter().flat_map(|cases| cases.touch(session));
         let against: Vec<Reason> = found.chain(open).collect();
@@ -307,8 +319,7 @@ impl Judge<'_> {
         };
         if let Some(evicted) = self.state.cases.get_or_insert_default().open(case) {
             self.count(Total::CasesEvicted, 1);
-            let (org, user) = self.event.names();
-            let closed = evicted.close(self.event.at, self.event.kind, org, user);
+            let closed = evicted.close(self.event.at, self.event.kind, self.facts.org, self.facts.name);
             (self.emit)(DetectOut::CaseClosed(Box::new(closed)));
         }
     }
@@ -345,7 +356,7 @@ impl Judge<'_> {
 
     fn anomaly(&self, text: &EventText, reasons: Vec<Reason>, evidence: Vec<Evidence>, imported: bool) -> Anomaly {
         let event = self.event;
-        let (org, user) = event.names();
+        let Facts { org, name: user, .. } = self.facts;
         let kind: &[u8] = match event.kind {
             KeyKind::User => b"user",
             KeyKind::App => b"app",

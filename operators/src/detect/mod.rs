@@ -51,7 +51,7 @@ use cases::Case;
 use engine::error::Error;
 use engine::keyed::{Context, Logic, Record};
 use engine::state::{RowKey, Timer};
-use judge::Judge;
+use judge::{Facts, Judge};
 use record::{CLOSED, DetectOut, DetectRecord, UserChange};
 use references::References;
 use state::UserState;
@@ -119,6 +119,7 @@ impl Detect {
             settings: &self.settings,
             read_text: self.read_text,
             references: &self.references,
+            facts: Facts::of(&event, &self.references),
             event: &event,
             state,
             emit: &mut |out| context.out.emit(out),

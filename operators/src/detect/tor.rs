@@ -5,10 +5,9 @@
 //! the session from any exit node are evidence of the same case.
 
 use super::references::References;
-use super::signal::Signal;
 use crate::model::event::Event;
 
 /// Whether an event came from a Tor exit node.
-pub fn check(event: &Event, references: &References) -> Option<Signal> {
-    event.ip.filter(|ip| references.is_tor_exit(*ip)).map(|_| Signal::Tor)
+pub fn is_from(event: &Event, references: &References) -> bool {
+    event.ip.is_some_and(|ip| references.is_tor_exit(ip))
 }

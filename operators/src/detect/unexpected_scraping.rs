@@ -68,7 +68,7 @@ impl Reads {
             return false;
         }
         // A late one forgets nothing: what counted after it is newer than its hour, and may be needed yet.
-        if self.0.last().is_none_or(|last| last.minute <= minute) {
+        if self.0.first().is_some_and(|first| first.minute + WINDOW_MINUTES <= minute) {
             self.0.retain(within);
         }
         if self.0.len() >= READS_MAX {

@@ -168,14 +168,15 @@ pub struct Moved {
 const MINUTE: Span = Span::from_mins(1);
 
 impl Volume {
-    /// Counts an event and judges it; `has_case` says whether a session has an open case of the rule's reason.
+    /// Counts an event and judges it; `has_case` says whether a session has an open case of the rule's reason. Told is
+    /// also the user's [`Volume::peak`] with it.
     pub fn check(
         &mut self,
         rule: &'static Rule,
         counted: &Count,
         has_case: impl Fn(Source) -> bool,
         bar: Bar,
-    ) -> Option<Signal> {
+    ) -> (Option<Signal>, u32) {
         let minute = (counted.time.0 / MINUTE.0) as u32;
         let own = origin(counted.session);
         self.ring.count(minute, if counted.trusted { TRUSTED } else { own });
@@ -183,12 +184,19 @@ impl Volume {
             TRUSTED => counted.trusted,
             other => other == own || !has_case(other),
         };
-        let (count, end) = self.ring.fullest(minute, held);
-        (count > bar.value).then(|| {
-            let end = Micros(u64::from(end + 1) * MINUTE.0);
+        let fullest = self.ring.fullest(minute, held);
+        let signal = (fullest.held > bar.value).then(|| {
+            let end = Micros(u64::from(fullest.end + 1) * MINUTE.0);
             let start = end.minus(Span(u64::from(WINDOW_MINUTES) * MINUTE.0));
-            Signal::Volume(rule, Excess { count, start, end, bar })
-        })
+            Signal::Volume(rule, Excess { count: fullest.held, start, end, bar })
+        });
+        (signal, u32::try_from(fullest.all).unwrap_or(u32::MAX))
+    }
+
+    /// The most that counted within an hour around a time, whoever's it was.
+    pub fn peak(&self, time: Micros) -> u32 {
+        let fullest = self.ring.fullest((time.0 / MINUTE.0) as u32, |_| false);
+        u32::try_from(fullest.all).unwrap_or(u32::MAX)
     }
 
     /// In how many of a window's six parts a good deal of it counted, see [`Ring::parts`].
@@ -205,16 +213,20 @@ impl Volume {
         Bar { value: usual.min(org.value.saturating_mul(HABIT_CAP)), source: BarSource::Habit, ..org }
     }
 
-    /// Takes the event that was just counted into the samples of its day and quarter. `spoiled`: nothing is to be
-    /// learned of them, neither the user's habit nor by the org.
-    pub fn learn(&mut self, counted: &Count, spoiled: bool, teaches: Teaches) -> impl Iterator<Item = Moved> + use<> {
+    /// Takes the event that was just counted, and the peak with it, into the samples of its day and quarter. `spoiled`:
+    /// nothing is to be learned of them, neither the user's habit nor by the org.
+    pub fn learn(
+        &mut self,
+        counted: &Count,
+        peak: u32,
+        spoiled: bool,
+        teaches: Teaches,
+    ) -> impl Iterator<Item = Moved> + use<> {
         let (today, quarter) = (day(counted.time), quarter(counted.time));
         if u32::from(today) > self.day.number {
             self.habit.close_day(&self.day);
         }
         let spoiled = spoiled || !counted.learned;
-        let (peak, _) = self.ring.fullest((counted.time.0 / MINUTE.0) as u32, |_| true);
-        let peak = u32::try_from(peak).unwrap_or(u32::MAX);
         let most = self.most(today, peak, teaches);
         let of_day = self.day.take(today.into(), peak, most, spoiled);
         let of_quarter = self.quarter.take(quarter, peak, most, spoiled);

@@ -1,6 +1,7 @@
 //! Programs and systems, as a client claims them and as the server measured them. Owned here: which there are, what
 //! names they go by, and when what was measured contradicts a claim. What is not known contradicts nothing.
 
+use engine::key::Map;
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 
@@ -133,15 +134,20 @@ impl From<u8> for Os {
 /// A name in small letters and what it is on a line, in the order of their bytes.
 const NAMES: &str = include_str!("software.txt");
 
-static BY_NAME: LazyLock<Vec<(&str, Program)>> = LazyLock::new(|| {
-    NAMES.lines().filter_map(|line| line.split_once(" = ")).map(|(name, of)| (name, word(of))).collect()
+static BY_NAME: LazyLock<Map<&[u8], Program>> = LazyLock::new(|| {
+    NAMES.lines().filter_map(|line| line.split_once(" = ")).map(|(name, of)| (name.as_bytes(), word(of))).collect()
 });
+
+/// No name is longer, in bytes.
+const NAME_MAX: usize = 64;
 
 /// The program of a name in letters of any case. Asked for every event, so nothing is allocated.
 fn known(name: &str) -> Option<Program> {
-    let small = || name.bytes().map(|byte| byte.to_ascii_lowercase());
-    let place = BY_NAME.binary_search_by(|(other, _)| other.bytes().cmp(small())).ok()?;
-    Some(BY_NAME[place].1)
+    let mut room = [0; NAME_MAX];
+    let small = room.get_mut(..name.len())?;
+    small.copy_from_slice(name.as_bytes());
+    small.make_ascii_lowercase();
+    BY_NAME.get(&*small).copied()
 }
 
 fn word(word: &str) -> Program {
@@ -236,7 +242,8 @@ impl Os {
             (&["Linux", "Ubuntu", "Debian", "Fedora"], Os::Linux),
             (&["ChromeOS", "Chrome OS"], Os::ChromeOs),
         ];
-        let is = |names: &[&str]| names.iter().any(|other| other.eq_ignore_ascii_case(name.trim()));
+        let name = name.trim();
+        let is = |names: &[&str]| names.iter().any(|other| other.eq_ignore_ascii_case(name));
         names.into_iter().find(|(names, _)| is(names)).map_or(Os::Unknown, |(_, os)| os)
     }
 

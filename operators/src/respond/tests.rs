@@ -455,6 +455,9 @@ impl Ledger for Recorded {
     fn hold(&mut self, _: Scope<'_>, _: bool, _: u64) -> Result<bool, Error> {
         unreachable!("the sink only issues")
     }
+    fn is_held(&self, _: &Claim) -> Result<bool, Error> {
+        unreachable!("the sink only issues")
+    }
     fn hold_back(&mut self, _: &str) -> Result<(), Error> {
         unreachable!("the sink only issues")
     }

@@ -78,7 +78,7 @@ fn holds_are_put_on_and_released_each_by_itself() {
     execute(&Command::Release(scoped(None, None))).unwrap();
     let held = store.holds().unwrap();
     assert!(!held.all && held.groups == ["E1"] && store.order("a").unwrap().unwrap().held);
-    assert_eq!(told(&held), "all of org E1 are held: aerie responses release --org\n");
+    assert_eq!(told(&held), "all of org E1 are held: aerie responses release --org E1\n");
     execute(&Command::Release(scoped(None, Some("E1")))).unwrap();
     execute(&Command::Release(scoped(Some("a"), None))).unwrap();
     assert_eq!((store.holds().unwrap(), store.held_orders().unwrap()), (Holds::default(), 0));

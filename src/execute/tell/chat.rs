@@ -4,6 +4,7 @@
 //! message may come twice rather than not at all.
 
 use super::super::answer::Answer;
+use super::super::rest::Rests;
 use super::super::terminate::reply::{code, of_failure, of_status};
 use super::super::terminate::slack::{PAUSE, Tokens};
 use super::super::terminate::{Line, Times};
@@ -33,6 +34,8 @@ pub(super) struct Chat {
     search: Line,
     post: Line,
     tokens: Tokens,
+    /// By token.
+    rests: Rests,
 }
 
 /// What is read of an answer.
@@ -77,16 +80,25 @@ impl Chat {
             search: line("conversations.history")?,
             post: line("chat.postMessage")?,
             tokens: Tokens::open(&chat.token, "[chat] token_file")?,
+            rests: Rests::default(),
         })
     }
 
-    /// Sends a message.
-    pub(super) fn send(&self, dm: &Dm, text: &str, times: Times) -> Answer {
-        let Some((token, _)) = self.tokens.of(&dm.org) else {
+    /// Sends a message, if it still `may` be when its conversation is open.
+    pub(super) fn send(&self, dm: &Dm, text: &str, times: Times, may: &dyn Fn() -> bool) -> Answer {
+        let Some((token, holder)) = self.tokens.of(&dm.org) else {
             let org = &dm.org;
             let error = format!("there is no token for org {org}: add one to [chat] token_file, start again and retry");
             return Answer::Refused { error };
         };
+        // With several, a conversation of all of them would be opened.
+        if dm.to.contains(|c: char| c == ',' || c.is_whitespace()) {
+            return Answer::Refused { error: "the directory names more than one account for one person".to_owned() };
+        }
+        self.rests.unless(holder, times.now_ms, || self.tell(token, (dm, text), times, may))
+    }
+
+    fn tell(&self, token: &HeaderValue, (dm, text): (&Dm, &str), times: Times, may: &dyn Fn() -> bool) -> Answer {
         let opened = self.open.post(headers(token, JSON), json!({ "users": dm.to }).to_string());
         let channel = match opened.map(|reply| (said(&reply), reply)) {
             Ok((Some(Said { ok: true, .. }), reply)) => channel(&reply),
@@ -98,6 +110,9 @@ impl Chat {
         };
         if times.doubtful_since_ms.is_some_and(|since_ms| self.is_there(token, &channel, &dm.id, since_ms)) {
             return Answer::Done { detail: Some("it was there already".to_owned()) };
+        }
+        if !may() {
+            return Answer::NotTried { wait: Duration::ZERO };
         }
         let body = json!({
             "channel": channel,

@@ -3,6 +3,7 @@
 //! token is the same at each attempt, so a repeat does no harm.
 
 use super::super::answer::Answer;
+use super::super::rest::Rests;
 use super::reply::{code, of_failure, of_status};
 use super::{Line, Times, secret_header};
 use crate::secrets;
@@ -26,6 +27,8 @@ pub(super) struct Caep {
     issuer: String,
     audience: String,
     authorization: Option<HeaderValue>,
+    /// By org.
+    rests: Rests,
 }
 
 impl Caep {
@@ -44,19 +47,24 @@ impl Caep {
             issuer: caep.issuer.clone(),
             audience: caep.audience.clone(),
             authorization: authorization.transpose()?,
+            rests: Rests::default(),
         })
     }
 
     pub(super) fn end(&self, call: &EndSessions, times: Times) -> Result<Answer, Error> {
         let token = self.key.token(&claims(&self.issuer, &self.audience, call, times))?;
+        Ok(self.rests.unless(&call.org, times.now_ms, || self.push(token)))
+    }
+
+    fn push(&self, token: String) -> Answer {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/secevent+jwt"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
-        Ok(match self.line.post(headers, token) {
+        match self.line.post(headers, token) {
             Ok(reply) => answer(self.line.host(), &reply),
             Err(failure) => of_failure(self.line.host(), failure, true),
-        })
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! so what may have happened is not repeated for long.
 
 use super::super::answer::{Answer, REPEAT_WITHIN_MS};
+use super::super::rest::Rests;
 use super::reply::{code, of_failure, of_status};
 use super::{Line, Times, secret_header};
 use crate::secrets;
@@ -13,7 +14,6 @@ use engine::error::Error;
 use operators::respond::steps::EndSessions;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 const METHOD: &str = "admin.users.session.reset";
@@ -24,8 +24,8 @@ pub(in crate::execute) const PAUSE: Duration = Duration::from_secs(30);
 pub(super) struct Slack {
     line: Line,
     tokens: Tokens,
-    /// Until when a token is not to be used, in milliseconds since 1970: Slack counts calls by method and token.
-    resting: Mutex<BTreeMap<String, u64>>,
+    /// By token: Slack counts calls by method and token.
+    rests: Rests,
 }
 
 /// Whose token is used.
@@ -71,7 +71,7 @@ impl Tokens {
 impl Slack {
     pub(super) fn open(slack: &SlackSessions) -> Result<Self, Error> {
         let tokens = Tokens::open(&slack.token, "[sessions] token_file")?;
-        Ok(Slack { line: Line::open(&slack.to.below(METHOD))?, tokens, resting: Mutex::default() })
+        Ok(Slack { line: Line::open(&slack.to.below(METHOD))?, tokens, rests: Rests::default() })
     }
 
     pub(super) fn end(&self, call: &EndSessions, times: Times) -> Answer {
@@ -87,32 +87,15 @@ impl Slack {
             );
             return Answer::Refused { error };
         };
-        if let Some(wait) = self.rests(holder, times.now_ms) {
-            return Answer::NotTried { wait };
-        }
-        let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, token.clone());
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-        let answer = match self.line.post(headers, serde_json::json!({ "user_id": call.user }).to_string()) {
-            Ok(reply) => answer(self.line.host(), &reply),
-            Err(failure) => of_failure(self.line.host(), failure, false),
-        };
-        if let Answer::NotDone { retry_after: Some(wait), .. } = &answer {
-            self.rest(holder, times.now_ms, *wait);
-        }
-        answer
-    }
-
-    /// How long a token is still to be left alone.
-    fn rests(&self, holder: &str, now_ms: u64) -> Option<Duration> {
-        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = resting.get(holder)?.checked_sub(now_ms).filter(|left| *left > 0)?;
-        Some(Duration::from_millis(left))
-    }
-
-    fn rest(&self, holder: &str, now_ms: u64, wait: Duration) {
-        let until = now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner).insert(holder.to_owned(), until);
+        self.rests.unless(holder, times.now_ms, || {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, token.clone());
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+            match self.line.post(headers, serde_json::json!({ "user_id": call.user }).to_string()) {
+                Ok(reply) => answer(self.line.host(), &reply),
+                Err(failure) => of_failure(self.line.host(), failure, false),
+            }
+        })
     }
 }
 

@@ -166,6 +166,24 @@ fn slack_is_asked_with_the_token_of_the_org_and_left_alone_when_it_says_so() {
 }
 
 #[test]
+fn who_is_too_busy_for_one_org_is_left_alone_with_it_and_not_for_a_year() {
+    let (address, heard) = receiver("429 Slow\r\nRetry-After: 31536000\r\nContent-Length: 0\r\n\r\n");
+    let lines = format!("kind = \"webhook\"\nurl = \"http://{address}/\"");
+    let mut stage = Stage::new(&sessions(&lines, &[("AERIE__SESSIONS__SECRET", SECRETS)]));
+    let wait = Duration::from_secs(900);
+    for (id, org, now, tried) in
+        [("r1", "E1", 0, true), ("r2", "E1", 0, false), ("r3", "E2", 0, true), ("r2", "E1", 900_000, true)]
+    {
+        let answer = stage.end(&call(id, org), times(NOW + now, None));
+        match tried {
+            true => assert!(matches!(answer, Answer::NotDone { retry_after, .. } if retry_after == Some(wait)), "{id}"),
+            false => assert_eq!(answer, Answer::NotTried { wait }),
+        }
+    }
+    assert_eq!(heard.lock().unwrap().len(), 3);
+}
+
+#[test]
 fn a_security_event_token_is_pushed_and_verified_with_the_public_key() {
     let dir = tempfile::tempdir().unwrap();
     let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();

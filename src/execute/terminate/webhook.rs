@@ -2,6 +2,7 @@
 //! means. The response's id is the call's id and its idempotency key, so a repeat does no harm.
 
 use super::super::answer::Answer;
+use super::super::rest::Rests;
 use super::reply::{of_failure, of_status, words};
 use super::{Line, Times};
 use crate::secrets;
@@ -16,6 +17,8 @@ use serde::Deserialize;
 pub(super) struct Webhook {
     line: Line,
     keys: WebhookKeys,
+    /// By org: of one that is too busy for it, others need not hear.
+    rests: Rests,
 }
 
 impl Webhook {
@@ -24,10 +27,14 @@ impl Webhook {
         let secret = secrets::reveal(&webhook.secret, setting)?;
         let keys = WebhookKeys::parse(secret.expose())
             .map_err(|rule| Error::Invalid(format!("the secret of {setting} {rule}")))?;
-        Ok(Webhook { line: Line::open(&webhook.to)?, keys })
+        Ok(Webhook { line: Line::open(&webhook.to)?, keys, rests: Rests::default() })
     }
 
     pub(super) fn end(&self, call: &EndSessions, times: Times) -> Answer {
+        self.rests.unless(&call.org, times.now_ms, || self.post(call, times))
+    }
+
+    fn post(&self, call: &EndSessions, times: Times) -> Answer {
         let (id, seconds) = (call.idempotency_key.as_str(), times.now_ms / 1_000);
         let text = |text: &str| HeaderValue::from_str(text).expect("ids, numbers and base64 are plain text");
         let mut headers = HeaderMap::new();

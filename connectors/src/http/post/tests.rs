@@ -211,10 +211,13 @@ fn it_is_known_whether_a_request_may_have_arrived() {
 #[test]
 fn a_wait_is_a_number_of_seconds_or_a_date() {
     assert_eq!(wait(" 30 "), Some(Duration::from_secs(30)));
-    let future = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3_600));
-    let waits = wait(&future).unwrap().as_secs();
-    assert!((3_590..=3_600).contains(&waits), "{waits}");
-    for bad in ["", "-1", "1.5", "99999999999", "tomorrow"] {
+    let future = |secs| httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(secs));
+    let waits = wait(&future(600)).unwrap().as_secs();
+    assert!((590..=600).contains(&waits), "{waits}");
+    for long in ["901", "31536000", "99999999999", "99999999999999999999999", &future(365 * 86_400)] {
+        assert_eq!(wait(long), Some(Duration::from_secs(900)), "{long}");
+    }
+    for bad in ["", "-1", "1.5", "tomorrow"] {
         assert_eq!(wait(bad), None, "{bad}");
     }
 }

@@ -58,7 +58,37 @@ pub(super) fn groups(open: Open<'_>) -> Check {
     }
     same("what is held", &ok(ledger.holds())?.groups, &vec![])?;
     finish_all(open)?;
-    held_back(ledger.as_mut())
+    held_back(ledger.as_mut())?;
+    held_meanwhile(ledger.as_mut())
+}
+
+/// Who has claimed a step hears of every hold on it.
+fn held_meanwhile(ledger: &mut dyn Ledger) -> Check {
+    issue_for(ledger, &[("h1", "hm"), ("h2", "hm")])?;
+    let claims = ok(ledger.claim(&ask(10, 1_000, 1)))?;
+    let [claim] = claims.as_slice() else { return Err("one was claimed".to_owned()) };
+    for scope in [Scope::All, Scope::Group("hm"), Scope::Order("h1")] {
+        same("not yet", &ok(ledger.is_held(claim))?, &false)?;
+        ensure(ok(ledger.hold(scope, true, 20_000_000))?, "held")?;
+        same(&format!("held by {scope:?}"), &ok(ledger.is_held(claim))?, &true)?;
+        ensure(ok(ledger.hold(scope, false, 20_000_001))?, "released")?;
+    }
+    ensure(ok(ledger.hold(Scope::Order("h2"), true, 20_000_002))?, "another is held")?;
+    same("that is another", &ok(ledger.is_held(claim))?, &false)?;
+    ensure(ok(ledger.hold(Scope::Order("h2"), false, 20_000_003))?, "released")?;
+    ok(ledger.hold_back("hm"))?;
+    same("its first step is held back", &ok(ledger.is_held(claim))?, &true)?;
+    record(ledger, claim, &done())?;
+    let later = ok(ledger.claim(&ask(2_000, 1_000, 10)))?;
+    let [later] = later.as_slice() else { return Err("what is begun goes on".to_owned()) };
+    same("its second is not", &(later.step, ok(ledger.is_held(later))?), &(1, false))?;
+    ensure(ok(ledger.hold(Scope::Group("hm"), false, 20_000_004))?, "released")?;
+    for round in 31..40 {
+        for claim in &ok(ledger.claim(&ask(round * 1_000_000, 1, 100)))? {
+            record(ledger, claim, &done())?;
+        }
+    }
+    same("open after all is done", &ok(ledger.open_orders())?, &0)
 }
 
 /// What is begun goes on, and nothing else is.

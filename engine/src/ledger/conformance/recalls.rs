@@ -1,7 +1,7 @@
 //! What the dataflow says of orders: those that it takes back, and holds.
 
 use super::{Check, Open, ask, batch, claim_of, ensure, finish_all, issue_orders, ok, record, same, settled};
-use crate::ledger::{Batch, Recall, Recorded, Scope, State, StepOutcome, Throw};
+use crate::ledger::{Batch, Ledger, Recall, Recorded, Scope, State, StepOutcome, Throw};
 use crate::time::Micros;
 
 fn throw(at: u64, group: Option<&str>, on: bool) -> Throw {
@@ -28,10 +28,33 @@ pub(super) fn throws(open: Open<'_>) -> Check {
     ok(ledger.issue(&batch, Micros(now + 2)))?;
     same("what was derived again holds nothing", &ok(ledger.holds())?.groups, &vec![])?;
     let all = |at, on| Batch { throws: vec![throw(at, None, on)], ..Batch::default() };
-    ok(ledger.issue(&all(now + 3, true), Micros(now + 3)))?;
+    // Later than any hand was laid on it before.
+    let now = now + 1_000_000_000_000;
+    ok(ledger.issue(&all(now, true), Micros(now)))?;
     ensure(ok(ledger.holds())?.all, "all is held")?;
-    ok(ledger.issue(&all(now + 4, false), Micros(now + 4)))?;
+    ok(ledger.issue(&all(now + 1_000, false), Micros(now + 1_000)))?;
+    ensure(!ok(ledger.holds())?.all, "and released")?;
+    outdated(ledger.as_mut(), now + 2_000)?;
     finish_all(open)
+}
+
+/// What an admin has put on since is not lifted by a record that the dataflow comes to later.
+fn outdated(ledger: &mut dyn Ledger, now: u64) -> Check {
+    for group in [None, Some("g1")] {
+        let scope = group.map_or(Scope::All, Scope::Group);
+        let held = |ledger: &dyn Ledger| {
+            let holds = ok(ledger.holds())?;
+            Ok::<_, String>(group.map_or(holds.all, |group| holds.groups == [group]))
+        };
+        let lifts = |at| Batch { throws: vec![throw(at, group, false)], ..Batch::default() };
+        let from = ok(ledger.issued_through())?.0.max(now);
+        ensure(ok(ledger.hold(scope, true, from / 1_000 + 10))?, "held by hand")?;
+        ok(ledger.issue(&lifts(from + 5_000), Micros(from + 5_000)))?;
+        ensure(held(ledger)?, "what is older than that lifts nothing")?;
+        ok(ledger.issue(&lifts(from + 10_000), Micros(from + 10_000)))?;
+        ensure(!held(ledger)?, "what is not, does")?;
+    }
+    Ok(())
 }
 
 pub(super) fn recalls(open: Open<'_>) -> Check {
@@ -62,8 +85,8 @@ pub(super) fn recalls(open: Open<'_>) -> Check {
     // What was under way decides by its outcome.
     record(ledger, &late, &not_done(10_000))?;
     record(ledger, &begun, &StepOutcome::Done { detail: None })?;
-    let claimed = ok(ledger.claim(&ask(lost.lease_until_ms + 1, 100, 10)))?;
-    let claimed: Vec<&str> = claimed.iter().map(|claim| claim.order.id.as_str()).collect();
+    let claims = ok(ledger.claim(&ask(lost.lease_until_ms + 1, 100, 10)))?;
+    let claimed: Vec<&str> = claims.iter().map(|claim| claim.order.id.as_str()).collect();
     ensure(!ids[..1].iter().chain(["late", "doubted", "lost"].iter()).any(|id| claimed.contains(id)), "none goes on")?;
     same("too late", &ok(ledger.record(&lost, &unknown(None), &[], 500))?, &Recorded::LeaseLost)?;
     let states = [
@@ -81,6 +104,10 @@ pub(super) fn recalls(open: Open<'_>) -> Check {
         let status = ok(ledger.order(id))?.ok_or("an order is gone")?;
         ensure(status.step > 0, "what was done goes on")?;
     }
+    let told = claims.iter().find(|claim| claim.order.id == "begun").ok_or("what was done does not go on")?;
+    record(ledger, told, &not_done(550))?;
+    let begun = ok(ledger.order("begun"))?.map(|status| (status.state, status.due_ms));
+    same("its other steps are no longer taken back", &begun, &Some((State::Ready, Some(550))))?;
     let mut news: Vec<(String, State)> =
         settled(ledger)?.into_iter().skip(known).map(|(_, id, state)| (id, state)).collect();
     news.sort();

@@ -27,7 +27,7 @@ impl Judge<'_> {
         let counted = Count {
             time: self.event.time,
             session: Print::of(self.session()),
-            trusted: self.is_trusted(),
+            trusted: self.facts.is_trusted,
             thing: kind,
         };
         let UserState { admin, cases, .. } = &mut *self.state;
@@ -74,6 +74,6 @@ impl Judge<'_> {
         self.is_strange(|kind| kind == MarkKind::Network, KnownMarks::knows)
             && self.state.marks.to(ASKER).knows_any(MarkKind::Network, today)
             && (cloud() || self.is_strange(|kind| kind != MarkKind::Network, KnownMarks::knows))
-            && !self.is_trusted()
+            && !self.facts.is_trusted
     }
 }

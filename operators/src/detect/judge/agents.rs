@@ -76,9 +76,9 @@ impl Judge<'_> {
     fn is_taken_back(&mut self, claim: &Claim) -> bool {
         let event = self.event;
         let rollback = Rollback { family: claim.family.0, version: claim.version.0 };
-        let (org, user) = (event.names().0.to_owned(), Print::of(Some(event.key_hash)).0);
+        let (org, user) = (self.facts.org.to_owned(), Print::of(Some(event.key_hash)).0);
         (self.emit)(DetectOut::WentDown(WentDown { at: event.at, org, rollback, user }));
-        self.org().is_some_and(|org| org.took_back(rollback, event.at))
+        self.facts.set.is_some_and(|org| org.took_back(rollback, event.at))
     }
 
     fn knows(&self, asker: Reason, kind: MarkKind, print: Print) -> bool {

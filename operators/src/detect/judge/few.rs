@@ -15,7 +15,7 @@ impl Judge<'_> {
             let counted = Count {
                 time: event.time,
                 session: Print::of(self.session()),
-                trusted: self.is_trusted(),
+                trusted: self.facts.is_trusted,
                 thing: Print::of((rule.thing)(event)),
             };
             let UserState { few, cases, .. } = &mut *self.state;

@@ -35,7 +35,7 @@ impl Judge<'_> {
                 && !marks.has(MarkKind::Network, print, today)
                 && marks.knows_any(MarkKind::Network, today),
             is_anonymous: self.is_anonymous(),
-            is_tor: self.is_tor(),
+            is_tor: self.facts.is_tor,
             is_cloud: listed(super::References::is_cloud),
             is_suspicious: listed(super::References::is_suspicious),
             is_ioc: event.ip.is_some_and(|ip| references.is_ioc(ip)),

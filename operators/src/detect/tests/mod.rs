@@ -10,7 +10,7 @@ mod oracles;
 mod scenarios;
 mod volumes;
 
-use super::judge::Judge;
+use super::judge::{Facts, Judge};
 use super::record::{DetectOut, Standing};
 use super::references::References;
 use super::state::UserState;
@@ -225,6 +225,7 @@ impl World {
             settings: &self.settings,
             read_text,
             references: &self.references,
+            facts: Facts::of(&event, &self.references),
             event: &event,
             state: &mut self.state,
             emit: &mut |out| self.out.push(out),

@@ -32,6 +32,17 @@ pub fn origin(session: Print) -> Source {
     session.0.min(MIXED - 1)
 }
 
+/// See [`Ring::fullest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fullest {
+    /// What is held.
+    pub held: u64,
+    /// The last minute of that window.
+    pub end: u32,
+    /// All that counts in a window.
+    pub all: u64,
+}
+
 impl Ring {
     /// Counts one.
     pub fn count(&mut self, minute: u32, source: Source) {
@@ -50,11 +61,11 @@ impl Ring {
         self.0.insert(place, Slot { minute, source, count: 1 });
     }
 
-    /// The highest count in a window that holds `minute` and ends with a minute in which something counted, and that
-    /// last minute.
-    pub fn fullest(&self, minute: u32, held: impl Fn(&Slot) -> bool) -> (u64, u32) {
+    /// What is `held` in the fullest window that holds `minute` and ends with a minute in which something counted, and
+    /// all that counts in the fullest one.
+    pub fn fullest(&self, minute: u32, held: impl Fn(&Slot) -> bool) -> Fullest {
         let ends = &self.0[self.0.partition_point(|slot| slot.minute < minute)..];
-        let mut best = (0, minute);
+        let mut best = Fullest { held: 0, end: minute, all: 0 };
         for ends_there in ends.chunk_by(|a, b| a.minute == b.minute) {
             let end = ends_there[0].minute;
             if end >= minute + WINDOW_MINUTES {
@@ -62,9 +73,14 @@ impl Ring {
             }
             let start = self.0.partition_point(|slot| slot.minute + WINDOW_MINUTES <= end);
             let within = self.0[start..].iter().take_while(|slot| slot.minute <= end);
-            let count = within.filter(|slot| held(slot)).map(|slot| u64::from(slot.count)).sum();
-            if count > best.0 {
-                best = (count, end);
+            let (mut count, mut all) = (0, 0);
+            for slot in within {
+                all += u64::from(slot.count);
+                count += if held(slot) { u64::from(slot.count) } else { 0 };
+            }
+            best.all = best.all.max(all);
+            if count > best.held {
+                (best.held, best.end) = (count, end);
             }
         }
         best

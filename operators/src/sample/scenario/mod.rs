@@ -322,15 +322,19 @@ impl Stage<'_> {
         self.acts.iter().map(|act| act.at).max().unwrap_or(self.minute(0))
     }
 
-    /// The label of an attack that the rule can tell from the event at `first` on.
+    /// The label of an attack that the rule can tell from the event at `first` on. While it goes on, the org may change
+    /// what it answers.
     fn attack(&self, reason: Reason, difficulty: Difficulty, first: Micros) -> Label {
-        let outcome = self.org().outcome(reason, self.person(), first);
-        let must_respond = outcome == Some(Outcome::Responded);
+        let outcome = |at| self.org().outcome(reason, self.person(), at);
+        let mut expected_decisions: Vec<Outcome> = outcome(first).into_iter().chain(outcome(self.last())).collect();
+        expected_decisions.dedup();
+        let may_respond = expected_decisions.contains(&Outcome::Responded);
+        let must_respond = may_respond && expected_decisions.len() == 1;
         Label {
             must_respond,
             respond_reasons: if must_respond { vec![reason] } else { Vec::new() },
-            expected_decisions: outcome.into_iter().collect(),
-            max_responses: Some(u64::from(must_respond)),
+            expected_decisions,
+            max_responses: Some(u64::from(may_respond)),
             ..self.label(Kind::Attack, reason, difficulty, at_precision(self.org(), first))
         }
     }
