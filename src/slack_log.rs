@@ -152,8 +152,7 @@ impl Errand {
                 }
                 Err(error @ Error::Unavailable(_)) if !self.api.is_broken => {
                     tracing::warn!(target: "aerie::slack_log", "{}: {error}", self.api.getter.host());
-                    retry = (retry * 2).min(RETRY_MAX);
-                    retry / 2
+                    next(&mut retry)
                 }
                 Err(error) => return (self.failed)(error),
             };
@@ -238,8 +237,13 @@ impl Api {
     /// Says why nothing came, and how long to wait.
     fn wait(&self, why: &str, pause: Option<Duration>, retry: &mut Duration) -> Duration {
         tracing::warn!(target: "aerie::slack_log", "{}: {why}; it is asked again later", self.getter.host());
-        let pause = pause.unwrap_or(*retry);
-        *retry = (*retry * 2).min(RETRY_MAX);
-        pause
+        let retry = next(retry);
+        pause.unwrap_or(retry)
     }
+}
+
+/// How long to wait this time; the next time it is twice as long.
+fn next(retry: &mut Duration) -> Duration {
+    let doubled = (*retry * 2).min(RETRY_MAX);
+    std::mem::replace(retry, doubled)
 }

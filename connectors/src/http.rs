@@ -11,7 +11,7 @@ use engine::error::Error;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderMap;
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 use std::error::Error as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -77,14 +77,39 @@ impl Fetcher {
         if answer.status() != StatusCode::OK {
             return Err(Error::Unavailable(format!("the answer is {}", answer.status())));
         }
-        let mut content = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-            if chunk.len() > self.bytes_max - content.len() {
-                return Err(Error::Unavailable(format!("the answer has more than {} bytes", self.bytes_max)));
-            }
-            content.extend_from_slice(&chunk);
+        body(&mut answer, self.bytes_max).await.map_err(|lost| Error::Unavailable(lost.told(self.bytes_max)))
+    }
+}
+
+/// Why there is no body of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// It has more bytes than it may have.
+    TooLarge,
+    /// It broke off, or took too long.
+    Broken(String),
+}
+
+impl Lost {
+    /// For people; `bytes_max` is how many bytes it may have.
+    fn told(self, bytes_max: usize) -> String {
+        match self {
+            Lost::TooLarge => format!("the answer has more than {bytes_max} bytes"),
+            Lost::Broken(why) => why,
         }
-        Ok(content)
+    }
+}
+
+/// The body of an answer, of at most so many bytes.
+async fn body(answer: &mut Response, bytes_max: usize) -> Result<Vec<u8>, Lost> {
+    let mut read = Vec::new();
+    loop {
+        match answer.chunk().await {
+            Ok(Some(chunk)) if chunk.len() > bytes_max - read.len() => return Err(Lost::TooLarge),
+            Ok(Some(chunk)) => read.extend_from_slice(&chunk),
+            Ok(None) => return Ok(read),
+            Err(error) => return Err(Lost::Broken(said(error))),
+        }
     }
 }
 

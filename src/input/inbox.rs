@@ -3,14 +3,14 @@
 
 use super::feed::{Orgs, Place};
 use super::slack::is_log;
-use connectors::file::Mode;
+use connectors::file::{Mode, replace};
 use connectors::inbox::InboxPartition;
 use engine::error::Error;
 use engine::source::Partition;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -77,17 +77,12 @@ impl InboxPlace {
         }
         said.retain(|said| said.from < end);
         said.push(Said { from: end, orgs: orgs.clone() });
-        let path = self.folder.join(ORGS);
-        let new = path.with_extension("new");
         let mut text = String::new();
         for said in said {
             text.push_str(&super::describe(&said)?);
             text.push('\n');
         }
-        let mut file = File::create(&new).map_err(Error::io("create", &new))?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(Error::io("write", &new))?;
-        fs::rename(&new, &path).map_err(Error::io("rename", &new))?;
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(Error::io("sync", &self.folder))
+        replace(&self.folder.join(ORGS), text.as_bytes())
     }
 
     fn said(&self) -> Result<Vec<Said>, Error> {

@@ -3,16 +3,13 @@
 
 use super::page::{Said, read};
 use crate::secrets::code;
-use connectors::http::get::{Got, Lost};
-use connectors::http::post::Failure;
+use connectors::http::Lost;
+use connectors::http::post::{Failure, Got, WAIT_MAX as PAUSE_MAX};
 use connectors::pages::{Page, Window};
 use std::time::Duration;
 
 /// How long Slack is left alone when it says that it is asked too often, and not for how long it will be.
 const PAUSE: Duration = Duration::from_secs(30);
-
-/// The longest that a server can keep itself from being asked.
-const PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// What came of asking, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! An append-only file of lines that recovery cuts back to a length that a snapshot names. All that changes it happens
 //! behind a [`Fence`].
 
+use super::durable::sync_folder_of;
 use super::fence::Fence;
 use engine::error::Error;
 use engine::fault::point;
@@ -144,15 +145,6 @@ impl engine::writer::Append for OrderedFile {
             file.sync_data().map_err(Error::io("sync", path))
         }))
     }
-}
-
-/// Makes the names in a file's folder durable.
-pub(crate) fn sync_folder_of(path: &Path) -> Result<(), Error> {
-    let folder = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io("sync", folder))
 }
 
 #[cfg(test)]

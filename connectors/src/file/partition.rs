@@ -6,7 +6,7 @@ use engine::source::{Block, Partition, Reader, Reading};
 use std::path::PathBuf;
 
 /// How much is read at once: large enough that a read costs little per line.
-const BLOCK_BYTES: usize = 1 << 20;
+pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 
 /// One file of lines.
 #[derive(Clone, Debug)]

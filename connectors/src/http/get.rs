@@ -2,7 +2,7 @@
 //! rules of what is posted (`post`): to addresses that were looked at, past all proxies, and after no redirect. Not owned
 //! here: what is asked for, and what the answer means.
 
-use super::post::{Destination, Failure, LookUp, builder, retry_after};
+use super::post::{Destination, Failure, Got, LookUp, builder, got};
 use super::said;
 use crate::reach::look_up;
 use engine::error::Error;
@@ -27,26 +27,6 @@ pub struct Getter {
     client: Client,
     to: Destination,
     bytes_max: usize,
-}
-
-/// An answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Got {
-    /// Its status.
-    pub status: u16,
-    /// When it asks to be called again.
-    pub retry_after: Option<Duration>,
-    /// Its body, if it came whole.
-    pub body: Result<Vec<u8>, Lost>,
-}
-
-/// Why there is no body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lost {
-    /// It has more bytes than it may have.
-    TooLarge,
-    /// It broke off, or took too long.
-    Broken(String),
 }
 
 impl Getter {
@@ -79,21 +59,7 @@ impl Getter {
     pub async fn get(&self, query: &[(&str, &str)]) -> Result<Got, Failure> {
         let mut url = self.to.url().clone();
         url.query_pairs_mut().extend_pairs(query);
-        let mut answer = self.client.get(url).send().await.map_err(|error| match error.is_connect() {
-            true => Failure::NotSent(said(error)),
-            false => Failure::NoAnswer(said(error)),
-        })?;
-        let (status, retry_after) = (answer.status().as_u16(), retry_after(&answer));
-        let mut read = Vec::new();
-        let body = loop {
-            match answer.chunk().await {
-                Ok(Some(chunk)) if chunk.len() > self.bytes_max - read.len() => break Err(Lost::TooLarge),
-                Ok(Some(chunk)) => read.extend_from_slice(&chunk),
-                Ok(None) => break Ok(read),
-                Err(error) => break Err(Lost::Broken(said(error))),
-            }
-        };
-        Ok(Got { status, retry_after, body })
+        got(self.client.get(url), self.bytes_max).await
     }
 }
 

@@ -5,13 +5,13 @@
 //! A request goes to addresses that were looked at in the same breath, over a connection of its own, past all proxies,
 //! and where a redirect leads nobody goes: it could lead where no destination may lie.
 
-use super::said;
+use super::{Lost, body, said};
 use crate::reach::{PrivateHosts, host, look_up, refusal, vetted};
 use engine::error::Error;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder, Response, Url};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Url};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -27,7 +27,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 64;
 
 /// The longest that a receiver is left alone at its own word: it may be wrong about when it is back.
-const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+pub const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// Ports of destinations that are not of the own network.
 const PORTS: [u16; 2] = [443, 8443];
@@ -115,6 +115,17 @@ pub struct Reply {
     pub body: Result<Vec<u8>, String>,
 }
 
+/// An answer, with why there is no body if there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Got {
+    /// Its status.
+    pub status: u16,
+    /// When it asks to be called again; a quarter of an hour at most.
+    pub retry_after: Option<Duration>,
+    /// Its body, if it came whole and within its bounds.
+    pub body: Result<Vec<u8>, Lost>,
+}
+
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -153,25 +164,9 @@ impl Poster {
     /// # Errors
     /// [`Failure`], without the URL.
     pub async fn post(&self, headers: HeaderMap, body: String) -> Result<Reply, Failure> {
-        let sent = self.client.post(self.to.url.clone()).headers(headers).body(body).send().await;
-        let mut answer = sent.map_err(|error| match error.is_connect() {
-            true => Failure::NotSent(said(error)),
-            false => Failure::NoAnswer(said(error)),
-        })?;
-        let status = answer.status().as_u16();
-        let retry_after = retry_after(&answer);
-        let mut read = Vec::new();
-        let body = loop {
-            match answer.chunk().await {
-                Ok(Some(chunk)) if chunk.len() > ANSWER_BYTES_MAX - read.len() => {
-                    break Err(format!("the answer has more than {ANSWER_BYTES_MAX} bytes"));
-                }
-                Ok(Some(chunk)) => read.extend_from_slice(&chunk),
-                Ok(None) => break Ok(read),
-                Err(error) => break Err(said(error)),
-            }
-        };
-        Ok(Reply { status, retry_after, body })
+        let request = self.client.post(self.to.url.clone()).headers(headers).body(body);
+        let Got { status, retry_after, body } = got(request, ANSWER_BYTES_MAX).await?;
+        Ok(Reply { status, retry_after, body: body.map_err(|lost| lost.told(ANSWER_BYTES_MAX)) })
     }
 }
 
@@ -193,9 +188,14 @@ pub(super) fn builder(look_up: LookUp, to: &Destination, headers: HeaderMap, tim
         .dns_resolver(Arc::new(Vetted { look_up, private: to.private }))
 }
 
-/// When an answer asks to be called again.
-pub(super) fn retry_after(answer: &Response) -> Option<Duration> {
-    answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(wait)
+/// Sends a request, and hears what is answered with at most so many bytes.
+pub(super) async fn got(request: RequestBuilder, bytes_max: usize) -> Result<Got, Failure> {
+    let mut answer = request.send().await.map_err(|error| match error.is_connect() {
+        true => Failure::NotSent(said(error)),
+        false => Failure::NoAnswer(said(error)),
+    })?;
+    let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(wait);
+    Ok(Got { status: answer.status().as_u16(), retry_after, body: body(&mut answer, bytes_max).await })
 }
 
 /// `Retry-After`: seconds, or a date.

@@ -2,15 +2,12 @@
 
 use super::mark;
 use super::segments::{segment_path, starts};
-use crate::file::{LineReader, Mode, Read};
+use crate::file::{BLOCK_BYTES, LineReader, Mode, Read};
 use engine::clock::pause;
 use engine::error::Error;
 use engine::source::{Block, Partition, Reader, Reading};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// How much is read at once, as from files.
-const BLOCK_BYTES: usize = 1 << 20;
 
 /// A mark is being written for as long as it takes to write two words.
 const MARK_LOOKS: usize = 1_000;

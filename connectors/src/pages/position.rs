@@ -1,9 +1,9 @@
 //! From where a log is asked for after a restart: a second, in a file of its own, which is replaced as a whole.
 
-use crate::file::sync_folder_of;
+use crate::file::replace;
 use engine::error::Error;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// A second on disk.
@@ -50,12 +50,7 @@ impl Position {
     }
 
     fn write(&self) -> Result<(), Error> {
-        let beside = self.path.with_extension("new");
-        let mut file = File::create(&beside).map_err(Error::io("create", &beside))?;
-        file.write_all(format!("{}\n", self.second).as_bytes()).map_err(Error::io("write", &beside))?;
-        file.sync_all().map_err(Error::io("sync", &beside))?;
-        fs::rename(&beside, &self.path).map_err(Error::io("replace", &self.path))?;
-        sync_folder_of(&self.path)
+        replace(&self.path, format!("{}\n", self.second).as_bytes())
     }
 }
 

@@ -5,9 +5,10 @@
 
 use super::super::answer::Answer;
 use super::super::rest::Rests;
-use super::super::terminate::reply::{code, of_failure, of_status};
+use super::super::terminate::reply::{of_failure, of_status};
 use super::super::terminate::slack::{PAUSE, Tokens};
 use super::super::terminate::{Line, Times};
+use crate::secrets::code;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use connectors::http::post::Reply;
 use engine::error::Error;

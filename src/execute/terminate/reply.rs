@@ -2,7 +2,6 @@
 //! that table, and how little of an answer is shown. Not owned here: what a receiver's own words mean.
 
 use super::super::answer::Answer;
-pub(in crate::execute) use crate::secrets::code;
 use connectors::http::post::{Failure, Reply};
 
 /// Most characters of an answer's own words in a message.
@@ -52,6 +51,7 @@ pub(super) fn words(reply: &Reply) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets::code;
     use std::time::Duration;
 
     fn answer(status: u16, repeatable: bool) -> Answer {

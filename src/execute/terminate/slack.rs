@@ -4,9 +4,10 @@
 
 use super::super::answer::{Answer, REPEAT_WITHIN_MS};
 use super::super::rest::Rests;
-use super::reply::{code, of_failure, of_status};
+use super::reply::{of_failure, of_status};
 use super::{Line, Times, secret_header};
 use crate::secrets;
+use crate::secrets::code;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use config::{KeyOrigin, SlackSessions};
 use connectors::http::post::Reply;

@@ -1,5 +1,6 @@
 //! Tests of `get`, against the server of `post`'s.
 
+use super::super::Lost;
 use super::super::post::tests::{repeat, say, serve, to};
 use super::*;
 use std::net::SocketAddr;
